@@ -1,0 +1,83 @@
+"""`python -m ops.bench NAME [--scenario FILE] [--out DIR] [--quick]`: run an experiment, write its results."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ops.bench import overhead, report
+from ops.bench.processes import ROOT, ChildError
+from ops.bench.scenario import ScenarioError
+
+TABLE_WIDTH = 120
+"""What the tables need; where the terminal is narrower, or output goes to a file, lines run over instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What the dispatcher needs of one."""
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Console, Path], Awaitable[report.Report]]
+
+
+EXPERIMENTS = {
+    "overhead": Experiment(
+        "what the detour costs, with its peers in the same run", overhead.add_arguments, overhead.run
+    ),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m ops.bench", description="Run one of headway's experiments.")
+    names = made.add_subparsers(dest="experiment", metavar="NAME", required=True)
+    for name, experiment in EXPERIMENTS.items():
+        one = names.add_parser(name, help=experiment.summary, description=f"{name}: {experiment.summary}.")
+        one.add_argument("--scenario", type=Path, metavar="FILE", help="YAML; without it, the one that ships")
+        one.add_argument("--out", type=Path, metavar="DIR", help="where results.json goes; bench-results/NAME")
+        one.add_argument("--quick", action="store_true", help="ends within two minutes")
+        experiment.add_arguments(one)
+    return made
+
+
+async def _run(arguments: argparse.Namespace, console: Console) -> None:
+    running = asyncio.current_task()
+    assert running is not None  # noqa: S101 -- asyncio.run made one
+    # Ctrl-C cancels by itself (asyncio.run); a supervisor's SIGTERM must stop the children in order, too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    out = arguments.out or ROOT / "bench-results" / arguments.experiment
+    result = await EXPERIMENTS[arguments.experiment].run(arguments, console, out)
+    console.print(f"results: {report.write(result, out, sys.argv[1:])}", highlight=False)
+
+
+def main() -> int:
+    """Exit codes: 0 done, 1 failed, 2 usage."""
+    arguments = parser().parse_args()
+    console = Console()
+    if console.width < TABLE_WIDTH:
+        console = Console(width=TABLE_WIDTH)
+    try:
+        asyncio.run(_run(arguments, console))
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ChildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted; everything that was started is stopped", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

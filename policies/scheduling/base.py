@@ -1,0 +1,79 @@
+"""The port that stream schedulers implement.
+
+A connection tells its scheduler which streams have something to send and asks, packet by packet, whom to serve. Streams
+that are idle, blocked by flow control or finished are not known to the scheduler, so that they cost nothing. HTTP/3's
+own streams and the tunnel's control call do not come here either: they always go first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from policies.traffic import NO_DEADLINE, Level
+
+NO_DEADLINE_WAIT_S = 30.0
+"""How long work without a deadline may be passed over by schedulers that order by deadline: it competes as if it
+were due this many seconds after it arrived, and is never called late. Linux' deadline I/O scheduler bounds writes by
+5 s; network calls live longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOrder:
+    """What a scheduler may know of one stream."""
+
+    stream_id: int
+    arrived_at: float
+    """When the call, or its answer, became ready to be sent; seconds, monotonic."""
+    deadline: float = NO_DEADLINE
+    """When what the stream now has to send is due; seconds, monotonic; `math.inf` for none."""
+    priority: int = 0
+    """Level for strict priority, 0 first."""
+    level: Level = "low"
+    """Level for the multi-level discipline."""
+    weight: float = 1.0
+    """What being on time is worth."""
+
+    @property
+    def due_at(self) -> float:
+        """The deadline, or for work that has none the end of the longest wait it may be put through."""
+        return self.deadline if self.deadline < NO_DEADLINE else self.arrived_at + NO_DEADLINE_WAIT_S
+
+    def is_late(self, *, now: float) -> bool:
+        """True once the deadline has passed. Work without a deadline is never late."""
+        return self.deadline < now
+
+
+class Scheduler(Protocol):
+    """Orders the streams that have something to send.
+
+    Streams are compared by their `StreamOrder`; ties go to the earlier arrival.
+    """
+
+    @property
+    def name(self) -> str:
+        """The discipline's name in configuration, traces and metrics."""
+
+    def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+        """The stream has `unsent_bytes` to send from now on.
+
+        For a stream already known: its order or its size has changed.
+        """
+
+    def next(self, *, now: float) -> int | None:
+        """The stream to serve next, or None when there is none.
+
+        Asking changes nothing: the same answer until `served` or `remove`.
+        """
+
+    def served(self, stream_id: int, *, sent_bytes: int, now: float) -> None:
+        """The stream has just filled a packet with `sent_bytes` and still has more to send."""
+
+    def remove(self, stream_id: int) -> None:
+        """The stream has nothing to send any more. Unknown streams are ignored."""
+
+    def __len__(self) -> int:
+        """How many streams have something to send."""
+
+    def log_data(self, *, now: float) -> dict[str, str | int | float]:
+        """Numbers for traces and metrics, without a fixed set of keys."""

@@ -1,0 +1,41 @@
+"""From a policy's name in the configuration to the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from policies.selection.base import Policy
+from policies.selection.heuristics import LeastLoaded, RoundRobin
+from policies.selection.static import Static
+
+POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
+    {
+        "round_robin": RoundRobin,
+        "least_loaded": LeastLoaded,
+    }
+)
+"""Policies that are named without an argument."""
+
+POLICIES_WITH_ARGUMENT: Mapping[str, tuple[str, Callable[[str], Policy]]] = MappingProxyType(
+    {
+        "static": ("model", Static),
+    }
+)
+"""Policies that are named `name:argument`, with what the argument is called in messages."""
+
+
+def policy_names() -> tuple[str, ...]:
+    """What may stand in the configuration, for messages: `round_robin`, `static:<model>` and so on."""
+    with_argument = [f"{name}:<{argument}>" for name, (argument, _) in POLICIES_WITH_ARGUMENT.items()]
+    return tuple(sorted([*POLICIES, *with_argument]))
+
+
+def make_policy(spec: str) -> Policy:
+    """A new policy from its name, such as `static:llm-large`. Raises ValueError naming what is allowed."""
+    name, colon, argument = spec.partition(":")
+    if not colon and name in POLICIES:
+        return POLICIES[name]()
+    if argument and name in POLICIES_WITH_ARGUMENT:
+        return POLICIES_WITH_ARGUMENT[name][1](argument)
+    raise ValueError(f"unknown policy {spec!r}; known are {', '.join(policy_names())}")

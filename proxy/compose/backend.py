@@ -1,0 +1,140 @@
+"""A daemon out of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+
+from proxy.clock import Clock, MonotonicClock
+from proxy.compose.token_file import TokenFile
+from proxy.compose.traces import open_traces
+from proxy.config import Address, Config, DaemonSettings
+from proxy.daemon.dispatch import Dispatcher
+from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
+from proxy.errors import ConfigError, HeadwayError
+from proxy.http2.outgoing import GrpcCarrier, channel_options
+from proxy.quic.limits import FlowLimits
+from proxy.quic.server import QuicServer, QuicServerSettings
+from proxy.tasks import spawn
+from proxy.tcp.server import TcpServer, TcpServerSettings
+from proxy.telemetry import names
+from proxy.tunnel.gate import Gate, TokenCheck
+from proxy.tunnel.tunnel import DaemonLoad
+
+
+class Daemon:
+    """A running daemon: `start`, then `drain` and `close`."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        settings = config.require_daemon()
+        self._config = config
+        self._settings = settings
+        self._clock = clock or MonotonicClock()
+        tokens = TokenFile(settings.token_file, clock=self._clock)
+        self._tracing = open_traces(names.DAEMON_SERVICE, config, self._clock)
+        options = channel_options(settings.max_message_bytes)
+        self._channels = {
+            name: grpc.aio.insecure_channel(str(triton.url), options=options)
+            for name, triton in settings.tritons.items()
+        }
+        carriers = {
+            name: GrpcCarrier(channel, name=f"triton {name!r} at {settings.tritons[name].url}", clock=self._clock)
+            for name, channel in self._channels.items()
+        }
+        self.dispatcher = Dispatcher(
+            _dispatch_settings(config, settings), carriers, clock=self._clock, tracing=self._tracing
+        )
+        self._gate = Gate(
+            tokens=TokenCheck(tokens.all), classes=config.traffic.classes, default_class=config.traffic.default_class
+        )
+        self._quic: QuicServer | None = None
+        self._tcp: TcpServer | None = None
+        self._probe: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Daemon {self.dispatcher!r} {self._quic!r} {self._tcp!r}>"
+
+    @property
+    def address(self) -> str:
+        """Where proxies connect, `host:port`, once started."""
+        port = self._tcp.port if self._tcp is not None else self._settings.listen.port
+        return str(Address(self._settings.listen.host, port))
+
+    async def start(self) -> None:
+        """Listen for proxies, on UDP and TCP at the same port. Raises `ConfigError` if the port is taken."""
+        settings = self._settings
+        self._tcp = TcpServer(
+            TcpServerSettings(
+                str(settings.listen), settings.cert, settings.key, settings.client_ca, settings.max_message_bytes
+            ),
+            handler=self.dispatcher,
+            gate=self._gate,
+            clock=self._clock,
+            load=self._load,
+        )
+        try:
+            await self._tcp.start()
+            self._quic = QuicServer(
+                QuicServerSettings(
+                    host=settings.listen.host,
+                    port=self._tcp.port,
+                    cert=settings.cert,
+                    key=settings.key,
+                    scheduler=self._config.scheduler,
+                    congestion_control=settings.congestion_control,
+                    max_datagram_bytes=settings.max_datagram_bytes,
+                    max_message_bytes=settings.max_message_bytes,
+                    limits=FlowLimits(stream_window_bytes=settings.stream_window_bytes),
+                    idle_timeout_s=settings.idle_timeout_s,
+                ),
+                handler=self.dispatcher,
+                gate=self._gate,
+                clock=self._clock,
+                load=self._load,
+            )
+        except (OSError, HeadwayError) as error:
+            raise ConfigError([self._config.problem("daemon.listen", f"can't listen there: {error}")]) from None
+        self._probe = spawn(self.dispatcher.probe.run(), name="probe of the backends")
+
+    async def drain(self) -> bool:
+        """Refuse new calls and let those in progress finish; False if the configured time was not enough."""
+        if self._quic is not None and self._tcp is not None:
+            self._quic.drain()
+            self._tcp.drain()
+        self.dispatcher.drain()
+        return await self.dispatcher.wait_idle(self._settings.drain_s)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        if self._probe is not None:
+            self._probe.cancel()
+        if self._quic is not None:
+            await self._quic.close()
+        if self._tcp is not None:
+            await self._tcp.close()
+        await asyncio.gather(*(channel.close(grace=None) for channel in self._channels.values()))
+        await asyncio.to_thread(self._tracing.close)
+
+    def _load(self) -> DaemonLoad:
+        report = self.dispatcher.report()
+        return DaemonLoad(report.calls, draining=report.draining, serving=bool(report.serving))
+
+
+def _dispatch_settings(config: Config, settings: DaemonSettings) -> DispatchSettings:
+    backends = tuple(BackendSettings(triton.name, str(triton.url)) for triton in settings.tritons.values())
+    routes = (
+        RouteSettings(
+            route.name,
+            route.policy,
+            tuple(CandidateSettings(c.triton, c.model, c.quality) for c in route.candidates),
+        )
+        for route in settings.routes.values()
+    )
+    return DispatchSettings(
+        backends=backends,
+        default=settings.default or backends[0].name,
+        routes=tuple(routes),
+        classes=config.traffic.classes,
+        listen=str(settings.listen),
+    )

@@ -1,0 +1,106 @@
+"""A proxy out of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from proxy.clock import Clock, MonotonicClock
+from proxy.compose.token_file import TokenFile
+from proxy.compose.traces import open_traces
+from proxy.config import Address, Config, ProxySettings
+from proxy.edge.classify import Classifier, ClassifySettings
+from proxy.edge.forward import Forwarder
+from proxy.edge.server import EdgeServer, EdgeSettings
+from proxy.errors import ConfigError, HeadwayError
+from proxy.pool import DaemonPool
+from proxy.quic.client import QuicClientSettings, QuicTunnel
+from proxy.quic.limits import FlowLimits
+from proxy.tcp.client import TcpClientSettings, TcpTunnel
+from proxy.telemetry import names
+from proxy.tunnel.tunnel import Tunnel
+
+
+class Proxy:
+    """A running proxy: `start`, then `drain` and `close`."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        settings = config.require_proxy()
+        self._config = config
+        self._settings = settings
+        clock = clock or MonotonicClock()
+        tokens = TokenFile(settings.token_file, clock=clock)
+        self._tracing = open_traces(names.PROXY_SERVICE, config, clock)
+        self.tunnels = [_tunnel(address, config, settings, tokens, clock) for address in settings.daemons]
+        traffic = config.traffic
+        self.forwarder = Forwarder(
+            classifier=Classifier(ClassifySettings(traffic.classes, traffic.default_class, traffic.unknown_class)),
+            carrier=DaemonPool(self.tunnels),
+            tracing=self._tracing,
+            clock=clock,
+            address=str(settings.listen),
+        )
+        self.server = EdgeServer(
+            EdgeSettings(str(settings.listen), settings.max_message_bytes, settings.tls),
+            handler=self.forwarder,
+            clock=clock,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self.server!r} {self.tunnels!r}>"
+
+    @property
+    def address(self) -> str:
+        """Where clients connect, `host:port`, once started."""
+        return str(Address(self._settings.listen.host, self.server.port))
+
+    async def start(self) -> None:
+        """Listen for clients. Tunnels come up by themselves. Raises `ConfigError` if the port is taken."""
+        try:
+            await self.server.start()
+        except HeadwayError as error:
+            raise ConfigError([self._config.problem("proxy.listen", str(error))]) from None
+
+    async def drain(self) -> bool:
+        """Refuse new calls and let those in progress finish; False if the configured time was not enough."""
+        self.forwarder.drain()
+        return await self.server.drain(timeout_s=self._settings.drain_s)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        await self.server.stop()
+        await asyncio.gather(*(tunnel.close() for tunnel in self.tunnels))
+        await asyncio.to_thread(self._tracing.close)
+
+
+def _tunnel(address: Address, config: Config, settings: ProxySettings, tokens: TokenFile, clock: Clock) -> Tunnel:
+    if settings.transport == "tcp":
+        return TcpTunnel(
+            TcpClientSettings(
+                address=str(address),
+                ca=settings.ca,
+                client_cert=settings.client_cert,
+                client_key=settings.client_key,
+                server_name=settings.server_name or "",
+                token=tokens.first,
+                max_message_bytes=settings.max_message_bytes,
+            ),
+            clock=clock,
+        )
+    return QuicTunnel(
+        QuicClientSettings(
+            address=str(address),
+            ca=settings.ca,
+            server_name=settings.server_name or "",
+            token=tokens.first,
+            scheduler=config.scheduler,
+            congestion_control=settings.congestion_control,
+            max_datagram_bytes=settings.max_datagram_bytes,
+            batch_window_s=settings.batch_window_s,
+            max_message_bytes=settings.max_message_bytes,
+            limits=FlowLimits(stream_window_bytes=settings.stream_window_bytes),
+        ),
+        classes=config.traffic.classes,
+        clock=clock,
+        rng=random.Random(),  # noqa: S311 -- spreads reconnections in time
+    )

@@ -1,0 +1,113 @@
+"""What takes more than one key to see. Each rule looks only at values that could be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from proxy.config.reader import Reader
+from proxy.config.records import DaemonSettings, FileSettings, ProxySettings, RouteSettings
+from proxy.config.sources import nearest
+from proxy.config.tokens import read_tokens
+
+FALLBACK_CLASS = "standard"
+"""The class of a request that names none, where the file has a class of that name and no `default_class`."""
+
+
+def default_class(reader: Reader, settings: FileSettings) -> str:
+    """The class of requests that name none."""
+    classes = settings.classes
+    if not reader.fine("classes", inside=False) or not reader.fine("default_class"):
+        return ""
+    if settings.default_class is None:
+        if FALLBACK_CLASS in classes:
+            return FALLBACK_CLASS
+        if len(classes) == 1:
+            return next(iter(classes))
+        reader.refuse("default_class", "is missing", ", ".join(classes))
+        return ""
+    _exists(reader, "default_class", settings.default_class, classes, "class")
+    return settings.default_class
+
+
+def check_proxy(reader: Reader, proxy: ProxySettings) -> None:
+    """Certificates in pairs, daemons named once, a token in the token's file."""
+    for one, other in (("client_cert", "client_key"), ("client_key", "client_cert")):
+        keys = f"proxy.{one}", f"proxy.{other}"
+        if reader.fine(*keys) and getattr(proxy, one) is not None and getattr(proxy, other) is None:
+            reader.refuse(keys[0], f"needs {other} beside it")
+    if reader.fine("proxy.daemons"):
+        _once(reader, "proxy.daemons", proxy.daemons)
+    _check_tokens(reader, "proxy", proxy.token_file)
+
+
+def check_daemon(reader: Reader, daemon: DaemonSettings) -> None:
+    """A token beyond loopback; routes and the default name what exists."""
+    if (
+        reader.fine("daemon.listen", "daemon.token_file")
+        and daemon.token_file is None
+        and not daemon.listen.is_loopback
+    ):
+        reader.refuse(
+            "daemon.listen",
+            f"{daemon.listen} is open to other machines, and there is no daemon.token_file that says whom to let in",
+            "an address on loopback, or a token_file (`headway certs` makes one)",
+        )
+    _check_tokens(reader, "daemon", daemon.token_file)
+    if not reader.fine("daemon.tritons", inside=False):
+        return
+    if daemon.default is None:
+        if len(daemon.tritons) > 1 and reader.fine("daemon.default"):
+            what = "is missing: calls that no route claims go to one of several tritons"
+            reader.refuse("daemon.default", what, ", ".join(daemon.tritons))
+    elif reader.fine("daemon.default"):
+        _exists(reader, "daemon.default", daemon.default, daemon.tritons, "triton")
+    for name, route in daemon.routes.items():
+        _check_route(reader, f"daemon.routes.{name}", route, daemon)
+
+
+def _check_route(reader: Reader, key: str, route: RouteSettings, daemon: DaemonSettings) -> None:
+    if not reader.fine(f"{key}.candidates", inside=False):
+        return
+    for index, candidate in enumerate(route.candidates):
+        if reader.fine(f"{key}.candidates[{index}].triton"):
+            _exists(reader, f"{key}.candidates[{index}].triton", candidate.triton, daemon.tritons, "triton")
+    if not reader.fine(f"{key}.candidates"):
+        return
+    _once(reader, f"{key}.candidates", [f"{candidate.model} on {candidate.triton}" for candidate in route.candidates])
+    if reader.fine(f"{key}.policy"):
+        name, _, model = route.policy.partition(":")
+        models = list(dict.fromkeys(candidate.model for candidate in route.candidates))
+        if name == "static" and model not in models:
+            allowed = ", ".join(f"static:{model}" for model in models)
+            reader.refuse(f"{key}.policy", f"'{model}' is none of the candidates", allowed)
+
+
+def _check_tokens(reader: Reader, section: str, path: Path | None) -> None:
+    key = f"{section}.token_file"
+    if path is None or section not in reader.files_of or not reader.fine(key):
+        return
+    try:
+        read_tokens(path)
+    except UnicodeDecodeError:
+        reader.refuse(key, f"{path} is not text", "a token in each line, visible ASCII")
+    except ValueError as error:
+        reader.refuse(key, f"{path} {error}", "a token in each line, visible ASCII")
+    except OSError as error:
+        reader.refuse(key, f"{path} cannot be read: {error.strerror}")
+
+
+def _exists(reader: Reader, key: str, name: str, known: Mapping[str, object], noun: str) -> None:
+    if name not in known:
+        close = nearest(name, known)
+        hint = f", did you mean '{close}'?" if close else ""
+        reader.refuse(key, f"there is no {noun} '{name}'{hint}", ", ".join(known))
+
+
+def _once(reader: Reader, key: str, values: Sequence[object]) -> None:
+    seen: dict[object, int] = {}
+    for index, value in enumerate(values):
+        if value in seen:
+            reader.refuse(f"{key}[{index}]", f"{value} is named twice, first as {key}[{seen[value]}]")
+        else:
+            seen[value] = index

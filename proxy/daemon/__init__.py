@@ -1,0 +1,12 @@
+"""The model side: from a call that came through the tunnel to a Triton, and back.
+
+The way of a call, station by station: `dispatch` takes it, holds it to its deadline and finds the story for its path.
+Calls that no route claims pass to the default backend by bytes. `infer` tells the story of a routed `ModelInfer`,
+`infer_stream` that of `ModelStreamInfer`; both ask `selection` for a candidate, which asks the route's policy, with
+what `load` knows of each candidate and `sequences` of each sequence. `catalogue` answers for route names where clients
+ask about models, `health` and `shared_memory` for the calls that a daemon must not simply pass on. `probe` looks after
+the backends meanwhile.
+
+`routes` has the settings and the table of names; `unary` makes one call with one message each way; `deadlines` ends
+calls that are late; `triton` is the one module that knows Triton's messages.
+"""

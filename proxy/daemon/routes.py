@@ -1,0 +1,150 @@
+"""The daemon's settings, and the table from the model names that clients ask for to the models behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies.selection.base import Policy
+from policies.selection.registry import make_policy
+from policies.traffic import TrafficClass
+from proxy.daemon import triton as messages
+from proxy.daemon.load import ModelLoad
+from proxy.daemon.sequences import CAPACITY, IDLE_S
+from proxy.tunnel.exchange import Carrier
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """A gRPC server that the daemon calls."""
+
+    name: str
+    """Its name in the configuration."""
+    address: str
+    """host:port, for messages, spans and to tell whether it is on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSettings:
+    """A model that may answer for a route."""
+
+    triton: str
+    """The backend that has it."""
+    model: str
+    """Its name there."""
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """A model name that clients ask for."""
+
+    name: str
+    policy: str
+    """As in the configuration, such as `static:llm-large`."""
+    candidates: tuple[CandidateSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchSettings:
+    """What `Dispatcher` is told."""
+
+    backends: tuple[BackendSettings, ...]
+    default: str
+    """The backend for calls that no route claims."""
+    listen: str
+    """Where the daemon listens, host:port, for spans and messages."""
+    routes: tuple[RouteSettings, ...] = ()
+    classes: Mapping[str, TrafficClass] = field(default_factory=dict)
+    """By name; a call of another class has weight 1, and its answer is delivered however late."""
+    sequence_idle_s: float = IDLE_S
+    sequences: int = CAPACITY
+    """How many sequences are remembered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A gRPC server and the way to it."""
+
+    name: str
+    address: str
+    carrier: Carrier
+
+    def __str__(self) -> str:
+        """As it stands in messages."""
+        return f"triton {self.name!r} at {self.address}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RouteCandidate:
+    """A model on a backend, with what is the same for all of a route's requests to it."""
+
+    backend: Backend
+    model: str
+    quality: float
+    load: ModelLoad = field(repr=False)
+    request_suffix: bytes = field(repr=False)
+    """Makes a request for the route one for the model."""
+    marked_request_suffix: bytes = field(repr=False)
+    """The same, and has the end of the answer marked."""
+    answer_suffix: bytes = field(repr=False)
+    """Makes the model's answer one of the route."""
+    stream_answer_suffix: bytes = field(repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """A model name that clients ask for, its candidates, and the policy that decides between them."""
+
+    name: str
+    candidates: tuple[RouteCandidate, ...]
+    policy: Policy
+    """Replaced when an operator switches policies."""
+
+    def of_model(self, model: str, backend: Backend) -> RouteCandidate | None:
+        """The candidate with this model on this backend."""
+        for candidate in self.candidates:
+            if candidate.model == model and candidate.backend is backend:
+                return candidate
+        return None
+
+
+class Routes:
+    """All routes, by name in bytes, as names stand in messages."""
+
+    def __init__(self, settings: Sequence[RouteSettings], backends: Mapping[str, Backend]) -> None:
+        self._loads: dict[tuple[str, str], ModelLoad] = {}
+        self._routes = {
+            route.name.encode(): Route(
+                route.name,
+                tuple(self._candidate(route.name, candidate, backends) for candidate in route.candidates),
+                make_policy(route.policy),
+            )
+            for route in settings
+        }
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def find(self, name: bytes) -> Route | None:
+        """The route of this name; None for names that pass through."""
+        return self._routes.get(name)
+
+    def models(self) -> Iterator[tuple[str, str, ModelLoad]]:
+        """Each model that is a candidate somewhere, once: its backend's name, its own, its account."""
+        return ((backend, model, load) for (backend, model), load in self._loads.items())
+
+    def _candidate(self, route: str, settings: CandidateSettings, backends: Mapping[str, Backend]) -> RouteCandidate:
+        return RouteCandidate(
+            backend=backends[settings.triton],
+            model=settings.model,
+            quality=settings.quality,
+            load=self._loads.setdefault((settings.triton, settings.model), ModelLoad()),
+            request_suffix=messages.request_suffix(settings.model),
+            marked_request_suffix=messages.request_suffix(settings.model, mark_end=True),
+            answer_suffix=messages.answer_suffix(route, settings.model),
+            stream_answer_suffix=messages.answer_suffix(route, settings.model, stream=True),
+        )

@@ -1,0 +1,137 @@
+"""One call's story at the proxy.
+
+Classified, opened on the tunnel, relayed, finished with what is left of its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from policies.traffic import NO_DEADLINE, TrafficClass
+from proxy.clock import Clock
+from proxy.edge.classify import Classified, Classifier
+from proxy.errors import CallError, Code
+from proxy.relay import relay
+from proxy.telemetry import names
+from proxy.telemetry.tracing import CallSpan, Tracing
+from proxy.tunnel.exchange import CallHead, CallStatus, Carrier, IncomingCall, Metadata
+
+logger = logging.getLogger(__name__)
+
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_NOT_SERVING = b"\x08\x02"
+"""`HealthCheckResponse{status: NOT_SERVING}`."""
+
+
+class Forwarder:
+    """A `CallHandler` that sends every call through `carrier`."""
+
+    def __init__(
+        self, *, classifier: Classifier, carrier: Carrier, tracing: Tracing, clock: Clock, address: str
+    ) -> None:
+        self._classifier = classifier
+        self._carrier = carrier
+        self._tracing = tracing
+        self._clock = clock
+        self._address = address
+        self._unknown_classes: dict[str, int] = {}
+        self._draining = False
+
+    def __repr__(self) -> str:
+        return f"<Forwarder {self._address} {self._carrier!r} draining={self._draining}>"
+
+    @property
+    def unknown_classes(self) -> dict[str, int]:
+        """How often each class name that does not exist was asked for."""
+        return dict(self._unknown_classes)
+
+    def drain(self) -> None:
+        """Refuse new calls from now on."""
+        self._draining = True
+
+    async def __call__(self, call: IncomingCall) -> None:
+        """Serve one call."""
+        try:
+            classified = self._classifier.classify(call.head)
+        except CallError as error:
+            span = self._tracing.server_span(call.head, address=self._address)
+            await self._finish(call, span, call.head, _refusal(error))
+            return
+        head = classified.head
+        span = self._tracing.server_span(head, address=self._address)
+        try:
+            if classified.unknown_class:
+                self._note_unknown(classified, span)
+            if self._draining:
+                status = await self._refuse_draining(call, head)
+            else:
+                status = await self._forward(call, head, classified.traffic_class, span)
+            await self._finish(call, span, head, status)
+        finally:
+            span.finish(CallStatus(Code.CANCELLED, "the client went away"))
+
+    async def _forward(
+        self, call: IncomingCall, head: CallHead, traffic_class: TrafficClass, span: CallSpan
+    ) -> CallStatus:
+        onward = span.child()
+        try:
+            outgoing = self._carrier.open(head.with_metadata(onward.inject(head.metadata)))
+            if traffic_class.on_miss == "fail" and head.deadline.target_at < NO_DEADLINE:
+                try:
+                    async with asyncio.timeout_at(head.deadline.target_at):
+                        status = await relay(call, outgoing)
+                except TimeoutError:
+                    status = CallStatus(
+                        Code.DEADLINE_EXCEEDED,
+                        f"the deadline of class {traffic_class.name} passed before the answer was complete",
+                        (("x-headway-dropped-reason", "rejected-deadline-expired"),),
+                    )
+            else:
+                status = await relay(call, outgoing)
+            onward.finish(status)
+        finally:
+            onward.finish(CallStatus(Code.CANCELLED, "the client went away"))
+        if status.code == Code.UNAVAILABLE and head.path == HEALTH_CHECK:
+            await call.send(_NOT_SERVING)
+            return CallStatus(Code.OK, metadata=status.metadata)
+        return status
+
+    async def _refuse_draining(self, call: IncomingCall, head: CallHead) -> CallStatus:
+        if head.path == HEALTH_CHECK:
+            await call.send(_NOT_SERVING)
+            return CallStatus(Code.OK)
+        reason: Metadata = (("x-headway-dropped-reason", "rejected-shutting-down"),)
+        return CallStatus(Code.UNAVAILABLE, "the proxy is shutting down", reason)
+
+    async def _finish(self, call: IncomingCall, span: CallSpan, head: CallHead, status: CallStatus) -> None:
+        added: list[tuple[str, str]] = [("x-headway-class", head.traffic_class)] if head.traffic_class else []
+        if head.deadline.target_at < NO_DEADLINE and head.traffic_class:
+            slack_ms = head.deadline.slack_s(now=self._clock.now()) * 1e3
+            added.append(("x-headway-slack-ms", f"{slack_ms:.1f}"))
+        finished = CallStatus(status.code, status.message, status.metadata + tuple(added))
+        span.finish(finished)
+        await call.finish(finished)
+
+    def _note_unknown(self, classified: Classified, span: CallSpan) -> None:
+        name = classified.unknown_class
+        seen = self._unknown_classes.get(name)
+        if seen is None:
+            logger.warning("Unknown traffic class %r is served as %r", name, classified.traffic_class.name)
+            if len(self._unknown_classes) >= _MAX_UNKNOWN_NAMES:
+                return
+        self._unknown_classes[name] = (seen or 0) + 1
+        span.set(names.UNKNOWN_CLASS, name)
+
+
+_MAX_UNKNOWN_NAMES = 100
+"""Names come from clients: past so many, no further ones are kept."""
+
+
+def _refusal(error: CallError) -> CallStatus:
+    metadata: Metadata = (("x-headway-dropped-reason", error.reason),) if error.reason else ()
+    return CallStatus(error.code, error.message, metadata)
+
+
+CallCounter = Callable[[int], None]

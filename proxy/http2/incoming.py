@@ -1,0 +1,188 @@
+"""Calls that arrive over gRPC: a `grpc.aio` server whose every method is served by one handler, by bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from policies.traffic import NO_DEADLINE, Deadline
+from proxy.clock import Clock
+from proxy.errors import Code
+from proxy.http2.outgoing import EOF
+from proxy.http2.statuses import to_grpc
+from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, Metadata
+from proxy.tunnel.metadata import end_to_end
+from proxy.tunnel.methods import is_unary
+from proxy.tunnel.timeouts import LONGEST_TIMEOUT_S
+
+logger = logging.getLogger(__name__)
+
+Context = Any  # grpc.aio.ServicerContext[bytes, bytes]: generic only for type checkers
+ReadHead = Callable[[str, Context, float], CallHead]
+"""Makes a call's head from its path, its context and the time."""
+
+_NO_STATUS = CallStatus(Code.INTERNAL, "the call was ended without a status")
+
+
+class GenericHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    """Serves every method of every service with `handler`. `active` is called with +1 and -1 as calls come and go."""
+
+    def __init__(
+        self, handler: CallHandler, *, clock: Clock, read_head: ReadHead, active: Callable[[int], None]
+    ) -> None:
+        self._handler = handler
+        self._clock = clock
+        self._read_head = read_head
+        self._active = active
+        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """Grpc's question who serves a method: we do."""
+        path: str = handler_call_details.method
+        method = self._known.get(path)
+        if method is None:
+            method = self._unary(path) if is_unary(path) else self._streaming(path)
+            if is_unary(path):
+                self._known[path] = method
+        return method
+
+    def _unary(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+        async def serve(request: bytes, context: Context) -> bytes:
+            call = UnaryIncomingCall(self._read_head(path, context, self._clock.now()), request, context)
+            await self._serve(call)
+            await call.conclude()
+            return call.response
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def _streaming(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+        async def serve(_: object, context: Context) -> None:
+            call = StreamingIncomingCall(self._read_head(path, context, self._clock.now()), context)
+            await self._serve(call)
+            await call.conclude()
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    async def _serve(self, call: UnaryIncomingCall | StreamingIncomingCall) -> None:
+        self._active(1)
+        try:
+            await self._handler(call)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("Call %s failed", call.head.path)
+            await call.finish(CallStatus(Code.INTERNAL, "internal error in headway"))
+        finally:
+            self._active(-1)
+
+
+class _IncomingCall:
+    """What calls of both kinds share: a head, a context, and a status that is sent when the handler has returned."""
+
+    def __init__(self, head: CallHead, context: Context) -> None:
+        self._head = head
+        self._context = context
+        self._status: CallStatus | None = None
+
+    @property
+    def head(self) -> CallHead:
+        """See the port."""
+        return self._head
+
+    async def finish(self, status: CallStatus) -> None:
+        """See the port."""
+        if self._status is None:
+            self._status = status
+
+    async def conclude(self) -> None:
+        """Send the status. `abort` is what makes grpc answer an error without headers of its own, as Trailers-Only."""
+        status = self._status or _NO_STATUS
+        if status.ok:
+            if status.metadata:
+                self._context.set_trailing_metadata(status.metadata)
+            if status.message:
+                self._context.set_details(status.message)
+            return
+        await self._context.abort(to_grpc(status.code), status.message, status.metadata)
+
+
+class UnaryIncomingCall(_IncomingCall):
+    """One message each way."""
+
+    def __init__(self, head: CallHead, request: bytes, context: Context) -> None:
+        super().__init__(head, context)
+        self._request: bytes | None = request
+        self.response = b""
+
+    def __repr__(self) -> str:
+        return f"<UnaryIncomingCall {self._head.path} status={self._status}>"
+
+    async def receive(self) -> bytes | None:
+        """See the port."""
+        request, self._request = self._request, None
+        return request
+
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """See the port. Empty metadata leave with the answer."""
+        if metadata:
+            await self._context.send_initial_metadata(metadata)
+
+    async def send(self, message: bytes) -> None:
+        """See the port."""
+        self.response = message
+
+
+class StreamingIncomingCall(_IncomingCall):
+    """Any number of messages each way."""
+
+    def __init__(self, head: CallHead, context: Context) -> None:
+        super().__init__(head, context)
+        self._read: Callable[[], Awaitable[Any]] = context.read
+        self._headers_sent = False
+
+    def __repr__(self) -> str:
+        return f"<StreamingIncomingCall {self._head.path} status={self._status}>"
+
+    async def receive(self) -> bytes | None:
+        """See the port."""
+        message = await self._read()
+        return None if message is EOF else message
+
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """See the port."""
+        if not self._headers_sent:
+            self._headers_sent = True
+            await self._context.send_initial_metadata(metadata)
+
+    async def send(self, message: bytes) -> None:
+        """See the port."""
+        self._headers_sent = True
+        await self._context.write(message)
+
+
+def plain_head(path: str, context: Context, now: float) -> CallHead:
+    """The head of a call as any gRPC client sends it; not classified yet."""
+    remaining_s = context.time_remaining()
+    limit_at = NO_DEADLINE if remaining_s is None or remaining_s > LONGEST_TIMEOUT_S else now + remaining_s
+    metadata = end_to_end(context.invocation_metadata())
+    return CallHead(
+        path=path,
+        metadata=tuple(item for item in metadata if not item[0].startswith("x-headway-")),
+        deadline=Deadline(limit_at, limit_at),
+        peer=readable_peer(context.peer()),
+        accepted_at=now,
+        unary=is_unary(path),
+    )
+
+
+def readable_peer(peer: str) -> str:
+    """Grpc's `ipv4:1.2.3.4:5` as `1.2.3.4:5`, `ipv6:%5B::1%5D:5` as `[::1]:5`; a Unix socket stays `unix:…`."""
+    scheme, _, address = peer.partition(":")
+    if scheme in ("ipv4", "ipv6"):
+        return address.replace("%5B", "[").replace("%5D", "]")
+    return peer

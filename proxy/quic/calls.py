@@ -1,0 +1,344 @@
+"""Calls of the exchange port on streams of the tunnel: the caller's side and the called side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from proxy.errors import Code, H3Code, TunnelProtocolError
+from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
+from proxy.tunnel.flow import HIGH_WATER_BYTES, ReceiveCredit
+from proxy.tunnel.headers import TunnelRequest, encode_initial_metadata, encode_status
+from proxy.tunnel.messages import DecodedMessage, encode_prefix
+from proxy.tunnel.metadata import Headers
+from proxy.tunnel.stream import AnswerReader, CallEvent, Half, HalfState, Input, RequestEvent, RequestReader
+
+if TYPE_CHECKING:
+    from proxy.quic.endpoint import Endpoint
+
+
+class _StreamCall:
+    """What both sides of a call share: waiting for events, waiting for room, giving credit back."""
+
+    def __init__(self, endpoint: Endpoint, stream_id: int) -> None:
+        self._endpoint = endpoint
+        self._stream_id = stream_id
+        self._credit = ReceiveCredit()
+        self._arrival: asyncio.Future[None] | None = None
+        self._space: asyncio.Future[None] | None = None
+        self._sending = HalfState()
+
+    def on_room(self) -> None:
+        """The endpoint: there is room to write again."""
+        if self._space is not None and not self._space.done():
+            self._space.set_result(None)
+
+    def _write_message(self, message: bytes, *, last: bool, batch: bool = False) -> None:
+        http = self._endpoint.http
+        if http is not None:
+            http.send_data(self._stream_id, message, last, prefix=encode_prefix(len(message)))
+            self._endpoint.flush_soon(batch=batch)
+
+    async def _wait_for_room(self) -> None:
+        connection = self._endpoint.connection
+        while connection.unsent_bytes(self._stream_id) > HIGH_WATER_BYTES and not self._sending.is_over:
+            self._space = asyncio.get_running_loop().create_future()
+            await self._space
+
+    def _give_back(self, size_bytes: int) -> None:
+        if size_bytes:
+            self._endpoint.connection.grant(self._stream_id, size_bytes)
+            self._endpoint.flush_soon()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    async def _wait_for_arrival(self) -> None:
+        self._arrival = asyncio.get_running_loop().create_future()
+        await self._arrival
+
+
+class StreamOutgoingCall(_StreamCall):
+    """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`."""
+
+    def __init__(self, endpoint: Endpoint, stream_id: int, *, peer: str, max_message_bytes: int) -> None:
+        super().__init__(endpoint, stream_id)
+        self._peer = peer
+        self._reader = AnswerReader(peer=peer, max_message_bytes=max_message_bytes)
+        self._queue: deque[CallEvent] = deque()
+        self._over = False
+        endpoint.use(stream_id, self)
+
+    def __repr__(self) -> str:
+        state = f"sending={self._sending!r} queued={len(self._queue)} {self._reader!r}"
+        return f"<StreamOutgoingCall {self._stream_id} {state}>"
+
+    @property
+    def stream_id(self) -> int:
+        """The stream that carries the call."""
+        return self._stream_id
+
+    def start(self, headers: Headers) -> None:
+        """Send the header section that starts the call."""
+        http = self._endpoint.http
+        if http is not None:
+            http.send_headers(self._stream_id, headers)
+            self._sending.advance(Input.HEADERS)
+            self._endpoint.flush_soon(batch=True)
+
+    async def send(self, message: bytes, *, last: bool = False) -> None:
+        """See the port."""
+        if self._sending.is_over:
+            return
+        self._sending.advance(Input.MESSAGE)
+        self._write_message(message, last=last, batch=True)
+        if last:
+            self._sending.advance(Input.END)
+        else:
+            await self._wait_for_room()
+
+    async def close_sending(self) -> None:
+        """See the port."""
+        if self._sending.is_over:
+            return
+        self._sending.advance(Input.END)
+        self._endpoint.connection.send_stream_data(self._stream_id, b"", end_stream=True)
+        if self._endpoint.http is not None:
+            self._endpoint.http.end_sending(self._stream_id)
+        self._endpoint.flush_soon(batch=True)
+
+    async def receive(self) -> InitialMetadata | bytes | CallStatus:
+        """See the port."""
+        while not self._queue:
+            await self._wait_for_arrival()
+        event = self._queue.popleft()
+        if isinstance(event, DecodedMessage):
+            self._give_back(self._credit.consumed(event.wire_bytes))
+            return event.data
+        return event
+
+    def cancel(self) -> None:
+        """See the port."""
+        if not self._over:
+            self._end(CallStatus(Code.CANCELLED, "cancelled by the caller"), H3Code.REQUEST_CANCELLED)
+
+    # From the endpoint
+
+    def on_headers(self, headers: Headers, *, ended: bool) -> None:
+        self._feed(lambda: self._reader.headers(headers, ended=ended), 0)
+
+    def on_data(self, data: bytes, *, ended: bool) -> None:
+        self._feed(lambda: self._reader.data(data, ended=ended), len(data))
+
+    def on_reset(self, error_code: int) -> None:
+        if not self._over:
+            self._end(self._reader.broken(error_code), H3Code.REQUEST_CANCELLED)
+
+    def on_stop(self, error_code: int) -> None:
+        """The callee wants no more of the request: it has its answer ready, or will reset. The answer decides."""
+        if not self._sending.is_over:
+            self._sending.advance(Input.BREAK)
+        self.on_room()
+
+    def on_lost(self, reason: str) -> None:
+        if not self._over:
+            self._over = True
+            self._break_sending()
+            self._queue.append(CallStatus(Code.UNAVAILABLE, f"{self._peer}: {reason}"))
+            self._wake()
+
+    def _feed(self, read: Callable[[], Iterable[CallEvent]], size_bytes: int) -> None:
+        if self._over:
+            return
+        try:
+            events = read()
+        except TunnelProtocolError as error:
+            self._end(CallStatus(error.code, str(error)), error.h3_code)
+            return
+        messages = 0
+        for event in events:
+            if isinstance(event, CallStatus):
+                self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
+                return
+            messages += isinstance(event, DecodedMessage)
+            self._queue.append(event)
+        if size_bytes:
+            self._give_back(self._credit.arrived(size_bytes, finished=messages))
+        self._wake()
+
+    def _end(self, status: CallStatus, abort_with: H3Code | None) -> None:
+        """The call is over; what of the stream is still open is given up."""
+        self._over = True
+        self._queue.append(status)
+        self._break_sending()
+        self._endpoint.release(self._stream_id)
+        if abort_with is not None:
+            self._endpoint.abort(self._stream_id, abort_with)
+        self._wake()
+
+    def _break_sending(self) -> None:
+        if not self._sending.is_over:
+            self._sending.advance(Input.BREAK)
+        self.on_room()
+
+
+class StreamIncomingCall(_StreamCall):
+    """A call that came over the tunnel. `proxy.tunnel.exchange.IncomingCall`.
+
+    `on_request` is called with the request's head once it is there; it starts whatever serves the call and returns how
+    to cancel that.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stream_id: int,
+        *,
+        max_message_bytes: int,
+        on_request: Callable[[StreamIncomingCall, TunnelRequest], Callable[[], object]],
+    ) -> None:
+        super().__init__(endpoint, stream_id)
+        self._reader = RequestReader(max_message_bytes=max_message_bytes)
+        self._on_request = on_request
+        self._queue: deque[DecodedMessage | None] = deque()
+        self._cancel_handler: Callable[[], object] | None = None
+        self._head = CallHead(path="")
+
+    def __repr__(self) -> str:
+        state = f"sending={self._sending!r} queued={len(self._queue)} {self._reader!r}"
+        return f"<StreamIncomingCall {self._stream_id} {state}>"
+
+    @property
+    def head(self) -> CallHead:
+        """See the port."""
+        return self._head
+
+    @property
+    def stream_id(self) -> int:
+        """The stream that carries the call."""
+        return self._stream_id
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The connection that carries the call."""
+        return self._endpoint
+
+    def begin(self, head: CallHead) -> None:
+        """Set the head, once the request has been read and its clock translated."""
+        self._head = head
+
+    async def receive(self) -> bytes | None:
+        """See the port."""
+        while not self._queue:
+            if self._reader.half.state is Half.ENDED:
+                return None
+            await self._wait_for_arrival()
+        message = self._queue.popleft()
+        if message is None:
+            return None
+        self._give_back(self._credit.consumed(message.wire_bytes))
+        return message.data
+
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """See the port."""
+        http = self._endpoint.http
+        if self._sending.state is Half.IDLE and http is not None:
+            self._sending.advance(Input.HEADERS)
+            http.send_headers(self._stream_id, encode_initial_metadata(metadata))
+            self._endpoint.flush_soon()
+
+    async def send(self, message: bytes) -> None:
+        """See the port."""
+        if self._sending.state is Half.IDLE:
+            await self.send_initial_metadata(())
+        if self._sending.is_over:
+            return
+        self._sending.advance(Input.MESSAGE)
+        self._write_message(message, last=False)
+        await self._wait_for_room()
+
+    async def finish(self, status: CallStatus) -> None:
+        """See the port."""
+        self.refuse(status)
+
+    def reject(self) -> None:
+        """Give the call back untouched: the caller may try elsewhere (RFC 9114 section 4.1.1)."""
+        self._sending.advance(Input.BREAK)
+        self._reader.broken()
+        self._endpoint.release(self._stream_id)
+        self._endpoint.abort(self._stream_id, H3Code.REQUEST_REJECTED)
+
+    def refuse(self, status: CallStatus) -> None:
+        """End the call with `status`."""
+        http = self._endpoint.http
+        if self._sending.is_over or http is None:
+            return
+        trailers_only = self._sending.state is Half.IDLE
+        self._sending.advance(Input.STATUS)
+        http.send_headers(self._stream_id, encode_status(status, trailers_only=trailers_only), end_stream=True)
+        if not self._reader.half.is_over:
+            # The rest of the request is of no use any more (RFC 9114 section 4.1).
+            self._reader.half.advance(Input.BREAK)
+            self._endpoint.connection.stop_stream(self._stream_id, H3Code.NO_ERROR)
+        self._endpoint.release(self._stream_id)
+        self._endpoint.flush_soon()
+
+    # From the endpoint
+
+    def on_headers(self, headers: Headers, *, ended: bool) -> None:
+        self._feed(lambda: self._reader.headers(headers, ended=ended), 0)
+
+    def on_data(self, data: bytes, *, ended: bool) -> None:
+        self._feed(lambda: self._reader.data(data, ended=ended), len(data))
+
+    def on_reset(self, error_code: int) -> None:
+        self._reader.broken()
+        self._abandon()
+
+    def on_stop(self, error_code: int) -> None:
+        self._abandon()
+
+    def on_lost(self, reason: str) -> None:
+        self._reader.broken()
+        self._give_up()
+
+    def _feed(self, read: Callable[[], Iterable[RequestEvent]], size_bytes: int) -> None:
+        if self._reader.half.is_over:
+            return
+        messages = 0
+        try:
+            for event in read():
+                if isinstance(event, TunnelRequest):
+                    self._cancel_handler = self._on_request(self, event)
+                    continue
+                messages += event is not None
+                self._queue.append(event)
+        except TunnelProtocolError as error:
+            self._break_off(CallStatus(error.code, str(error)))
+            return
+        if size_bytes and not self._reader.half.is_over:
+            self._give_back(self._credit.arrived(size_bytes, finished=messages))
+        self._wake()
+
+    def _break_off(self, status: CallStatus) -> None:
+        """Answer with a status on our own account: the request can't be served on."""
+        self.refuse(status)
+        if self._cancel_handler is not None:
+            self._cancel_handler()
+
+    def _abandon(self) -> None:
+        """The caller went away: give up the stream and stop working for it."""
+        if not self._sending.is_over:
+            self._endpoint.abort(self._stream_id, H3Code.REQUEST_CANCELLED)
+        self._endpoint.release(self._stream_id)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._sending.is_over:
+            self._sending.advance(Input.BREAK)
+        self.on_room()
+        if self._cancel_handler is not None:
+            self._cancel_handler()

@@ -1,0 +1,228 @@
+"""One QUIC connection at work: datagrams in, HTTP/3 events to the calls they belong to, datagrams out, one timer.
+
+Both ends of the tunnel are an `Endpoint`; `client` and `server` say what happens when a request arrives or the
+connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
+from aioquic.quic import events
+
+from proxy.errors import H3Code
+from proxy.quic.connection import ScheduledConnection
+from proxy.quic.driver import Datagram, UdpPort
+from proxy.quic.http3 import GrpcHttp3
+from proxy.tunnel.metadata import Headers
+
+logger = logging.getLogger(__name__)
+
+MAX_HEADER_BYTES = 64 * 1024
+"""A header section, compressed, that is longer is refused. gRPC suggests 8 KiB and grpcio's hard limit is 16 KiB by
+default; Envoy accepts 60 KiB."""
+
+
+class StreamUser(Protocol):
+    """A call on one stream, as the endpoint feeds it."""
+
+    def on_headers(self, headers: Headers, *, ended: bool) -> None:
+        """A header section arrived."""
+
+    def on_data(self, data: bytes, *, ended: bool) -> None:
+        """Bytes of the body arrived."""
+
+    def on_reset(self, error_code: int) -> None:
+        """The peer gave up its half of the stream."""
+
+    def on_stop(self, error_code: int) -> None:
+        """The peer does not want our half of the stream any more."""
+
+    def on_room(self) -> None:
+        """There is room to write again."""
+
+    def on_lost(self, reason: str) -> None:
+        """The connection is gone."""
+
+
+class Endpoint:
+    """Drives one connection.
+
+    `accept` makes the user of a stream that the peer has opened; None refuses such streams.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: UdpPort,
+        make_connection: Callable[[Callable[[int], None]], ScheduledConnection],
+        accept: Callable[[Endpoint, int], StreamUser] | None,
+        on_ready: Callable[[Endpoint], None],
+        on_end: Callable[[Endpoint, str], None],
+        on_ids: Callable[[Endpoint], None] | None = None,
+        batch_window_s: float = 0.0,
+    ) -> None:
+        self.port = port
+        self.connection = make_connection(self._room)
+        self.http: GrpcHttp3 | None = None
+        self._accept = accept
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._on_ids = on_ids
+        self._batch_window_s = batch_window_s
+        self._users: dict[int, StreamUser] = {}
+        self._flush_pending = False
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
+        self._ended = False
+        self.heard_at = port.now()
+
+    def __repr__(self) -> str:
+        return f"<Endpoint users={len(self._users)} {self.connection!r}>"
+
+    @property
+    def users(self) -> int:
+        """Calls under way."""
+        return len(self._users)
+
+    def receive(self, datagrams: list[Datagram], now: float) -> None:
+        """Take in what arrived in one turn, then answer it together."""
+        self.heard_at = now
+        connection = self.connection
+        for data, address in datagrams:
+            connection.receive_datagram(data, address, now=now)
+        self._drain_events()
+        self.flush_soon()
+
+    def use(self, stream_id: int, user: StreamUser) -> None:
+        """From now on `user` gets what happens on the stream."""
+        self._users[stream_id] = user
+
+    def release(self, stream_id: int) -> None:
+        """The stream's call is over."""
+        self._users.pop(stream_id, None)
+
+    def flush_soon(self, *, batch: bool = False) -> None:
+        """Send what there is to send at the end of this turn, or, with `batch`, once the batch window is over."""
+        if not self._flush_pending:
+            self._flush_pending = True
+            self.port.call_soon(self._flush, delay_s=self._batch_window_s if batch else 0.0)
+
+    def abort(self, stream_id: int, error_code: int) -> None:
+        """Give up both halves of a stream."""
+        if self.http is not None:
+            self.http.forget(stream_id)
+        self.connection.reset_stream(stream_id, error_code)
+        self.connection.stop_stream(stream_id, error_code)
+        self.flush_soon()
+
+    def close(self, *, error_code: int = 0x100, reason: str = "") -> None:
+        """Close the connection, telling the peer. 0x100 is H3_NO_ERROR."""
+        self.connection.close(error_code=error_code, reason_phrase=reason)
+        self._flush()
+
+    def lose(self, reason: str) -> None:
+        """Give the connection up without a word to the peer, who is gone."""
+        self._finish(reason)
+
+    def _flush(self) -> None:
+        self._flush_pending = False
+        if self._ended:
+            return
+        now = self.port.now()
+        datagrams = self.connection.datagrams_to_send(now)
+        if datagrams:
+            self.port.send([*datagrams])
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer. One that fires early is cheaper than one that is moved at every packet."""
+        when = self.connection.get_timer()
+        if when is None:
+            return
+        if self._timer is not None:
+            if self._timer_at <= when:
+                return
+            self._timer.cancel()
+        self._timer = self.port.call_at(when, self._on_timer)
+        self._timer_at = when
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._ended:
+            return
+        now = self.port.now()
+        when = self.connection.get_timer()
+        if when is not None and now < when:
+            self._arm()
+            return
+        self.connection.handle_timer(now=now)
+        self._drain_events()
+        self._flush()
+
+    def _drain_events(self) -> None:
+        connection = self.connection
+        while (event := connection.next_event()) is not None:
+            if isinstance(event, events.StreamDataReceived):
+                self._http_events(event)
+            elif isinstance(event, events.StreamReset):
+                self._http_events(event)
+                if (user := self._users.get(event.stream_id)) is not None:
+                    user.on_reset(event.error_code)
+            elif isinstance(event, events.StopSendingReceived):
+                self._http_events(event)
+                if (user := self._users.get(event.stream_id)) is not None:
+                    user.on_stop(event.error_code)
+            elif isinstance(event, events.HandshakeCompleted):
+                self.http = GrpcHttp3(connection, max_header_bytes=MAX_HEADER_BYTES)
+                self._on_ready(self)
+            elif isinstance(event, events.ConnectionIdIssued):
+                if self._on_ids is not None:
+                    self._on_ids(self)
+            elif isinstance(event, events.ConnectionTerminated):
+                self._finish(event.reason_phrase or f"closed with error 0x{event.error_code:x}")
+
+    def _http_events(self, event: events.QuicEvent) -> None:
+        if self.http is None:
+            return
+        for http_event in self.http.handle_event(event):
+            self._deliver(http_event)
+        while self.http.malformed:
+            stream_id, reason = self.http.malformed.pop()
+            logger.info("Stream %d ended: %s", stream_id, reason)
+            if (user := self._users.get(stream_id)) is not None:
+                user.on_reset(H3Code.MESSAGE_ERROR)
+
+    def _deliver(self, event: H3Event) -> None:
+        if not isinstance(event, HeadersReceived | DataReceived):
+            return
+        user = self._users.get(event.stream_id)
+        if user is None:
+            if self._accept is None or not isinstance(event, HeadersReceived):
+                return
+            user = self._users[event.stream_id] = self._accept(self, event.stream_id)
+        if isinstance(event, HeadersReceived):
+            user.on_headers(event.headers, ended=event.stream_ended)
+        else:
+            user.on_data(event.data, ended=event.stream_ended)
+
+    def _room(self, stream_id: int) -> None:
+        user = self._users.get(stream_id)
+        if user is not None:
+            user.on_room()
+
+    def _finish(self, reason: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        users, self._users = self._users, {}
+        for user in users.values():
+            user.on_lost(reason)
+        self._on_end(self, reason)

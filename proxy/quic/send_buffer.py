@@ -1,0 +1,145 @@
+"""The send side of one QUIC stream: what aioquic's does, keeping the chunks it was given instead of copying them.
+
+Subclasses aioquic's `QuicStreamSender` at the seam that `proxy.quic.connection` installs, and tells the connection when
+the stream has something to send, must be reset, or is done.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+
+from aioquic.quic.packet import QuicStreamFrame
+from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.stream import QuicStream, QuicStreamSender
+
+_Notice = Callable[["SendBuffer"], None]
+
+
+class SendBuffer(QuicStreamSender):
+    """Unacknowledged bytes of one stream, as the chunks they were written in."""
+
+    def __init__(
+        self, stream: QuicStream, stream_id: int, *, on_ready: _Notice, on_signal: _Notice, on_finished: _Notice
+    ) -> None:
+        super().__init__(stream_id=stream_id, writable=not stream.sender.is_finished)
+        self.stream = stream
+        self.stream_id = stream_id
+        self._on_ready = on_ready
+        self._on_signal = on_signal
+        self._on_finished = on_finished
+        self._chunks: list[bytes] = []
+        self._starts: list[int] = []  # offset of each chunk, ascending
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes written and never put into a packet."""
+        return self._buffer_stop - self.highest_offset
+
+    def write(self, data: bytes, end_stream: bool = False) -> None:  # noqa: FBT001, FBT002 - aioquic's signature
+        if self._buffer_fin is not None:
+            raise RuntimeError("Cannot send data after FIN")
+        if self._reset_error_code is not None:
+            return  # a reset discards what comes after it; the caller learns of the reset by its own event
+        size = len(data)
+        if size:
+            self._starts.append(self._buffer_stop)
+            self._chunks.append(data)
+            self._pending.add(self._buffer_stop, self._buffer_stop + size)
+            self._buffer_stop += size
+        if end_stream:
+            self._buffer_fin = self._buffer_stop
+            self._pending_eof = True
+        if size or end_stream:
+            self.buffer_is_empty = False
+            self._on_ready(self)
+
+    def get_frame(self, max_size: int, max_offset: int | None = None) -> QuicStreamFrame | None:
+        if max_size < 0:
+            return None
+        if not len(self._pending):
+            if not self._pending_eof:
+                self.buffer_is_empty = True
+                return None
+            self._pending_eof = False
+            self.buffer_is_empty = True
+            return QuicStreamFrame(data=b"", fin=True, offset=self._buffer_stop)
+        first = self._pending[0]
+        start = first.start
+        stop = min(first.stop, start + max_size)
+        if max_offset is not None and stop > max_offset:
+            stop = max_offset
+        if stop <= start:
+            return None
+        data = self._slice(start, stop)
+        self._pending.subtract(start, stop)
+        self.highest_offset = max(self.highest_offset, stop)
+        fin = self._buffer_fin == stop
+        if fin:
+            self._pending_eof = False
+        self.buffer_is_empty = not len(self._pending) and not self._pending_eof
+        return QuicStreamFrame(data=data, fin=fin, offset=start)
+
+    def on_data_delivery(self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool) -> None:  # noqa: FBT001 - aioquic's signature
+        if self._reset_error_code is not None:
+            return
+        if delivery == QuicDeliveryState.ACKED:
+            if stop > start:
+                self._acked.add(start, stop)
+                first = self._acked[0]
+                if first.start == self._buffer_start:
+                    self._buffer_start = first.stop
+                    self._acked.shift()
+                    self._release()
+            if fin:
+                self._acked_fin = True
+            if self._buffer_start == self._buffer_fin and self._acked_fin and not self.is_finished:
+                self.is_finished = True
+                self._on_finished(self)
+            return
+        if stop > start:
+            self._pending.add(start, stop)
+        if fin:
+            self._pending_eof = True
+        if stop > start or fin:
+            self.buffer_is_empty = False
+            self._on_ready(self)
+
+    def on_reset_delivery(self, delivery: QuicDeliveryState) -> None:
+        super().on_reset_delivery(delivery)
+        if self.is_finished:
+            self._on_finished(self)
+        elif self.reset_pending:
+            self._on_signal(self)
+
+    def reset(self, error_code: int) -> None:
+        super().reset(error_code)
+        if self.reset_pending:
+            self._chunks.clear()
+            self._starts.clear()
+            self._on_signal(self)
+
+    def _slice(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` to `stop`: the one copy between the caller's message and the packet."""
+        index = bisect_right(self._starts, start) - 1
+        chunk, at = self._chunks[index], self._starts[index]
+        if stop - at <= len(chunk):
+            return chunk[start - at : stop - at]
+        parts = [chunk[start - at :]]
+        while True:
+            index += 1
+            chunk, at = self._chunks[index], self._starts[index]
+            if stop - at <= len(chunk):
+                parts.append(chunk[: stop - at])
+                return b"".join(parts)
+            parts.append(chunk)
+
+    def _release(self) -> None:
+        """Drop the chunks that are acknowledged as a whole."""
+        done = 0
+        for chunk, at in zip(self._chunks, self._starts, strict=True):
+            if at + len(chunk) > self._buffer_start:
+                break
+            done += 1
+        del self._chunks[:done]
+        del self._starts[:done]

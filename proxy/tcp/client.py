@@ -1,0 +1,180 @@
+"""The proxy's end of a TLS/TCP tunnel: a gRPC channel to one daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from proxy.clock import Clock
+from proxy.control_call import CONTROL_PATH, ControlCall
+from proxy.http2.outgoing import GrpcCarrier, channel_options
+from proxy.tasks import spawn
+from proxy.tcp.fields import write_fields
+from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
+from proxy.tunnel.tunnel import DaemonLoad, TunnelState
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpClientSettings:
+    """What one tunnel needs to know."""
+
+    address: str
+    """`host:port` of the daemon."""
+    ca: Path | None = None
+    """Authorities that may have signed the daemon's certificate; None: the system's."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    server_name: str = ""
+    """Name expected in the daemon's certificate; empty: the host of `address`."""
+    token: Callable[[], bytes] = bytes
+    """Gives the token to show."""
+    max_message_bytes: int = 256 * 1024 * 1024
+
+
+class TcpTunnel:
+    """A `proxy.tunnel.tunnel.Tunnel` over gRPC's own HTTP/2. The order of streams is HTTP/2's."""
+
+    def __init__(self, settings: TcpClientSettings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._state = TunnelState.CONNECTING
+        self._settled = asyncio.Event()
+        self._load = DaemonLoad()
+        self._calls = 0
+        options: list[tuple[str, int | str]] = [*channel_options(settings.max_message_bytes)]
+        if settings.server_name:
+            options.append(("grpc.ssl_target_name_override", settings.server_name))
+        self._channel = grpc.aio.secure_channel(settings.address, _credentials(settings), options=options)
+        self._carrier = GrpcCarrier(
+            self._channel,
+            name=f"daemon {settings.address}",
+            clock=clock,
+            extra_metadata=lambda head: write_fields(head, token=settings.token()),
+        )
+        self._task = spawn(self._watch(), name=f"tunnel to {settings.address}")
+
+    def __repr__(self) -> str:
+        return f"<TcpTunnel {self._settings.address} {self._state.name} calls={self._calls}>"
+
+    @property
+    def name(self) -> str:
+        """See the protocol."""
+        return self._settings.address
+
+    @property
+    def state(self) -> TunnelState:
+        """See the protocol."""
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """See the protocol."""
+        return f"daemon {self.name} is unreachable: no connection"
+
+    @property
+    def load(self) -> DaemonLoad:
+        """See the protocol."""
+        return self._load
+
+    @property
+    def calls(self) -> int:
+        """See the protocol."""
+        return self._calls
+
+    async def wait_settled(self) -> None:
+        """See the protocol."""
+        await self._settled.wait()
+
+    def open(self, head: CallHead) -> OutgoingCall:
+        """See the protocol."""
+        return _CountedCall(self._carrier.open(head), self._count)
+
+    def use_scheduler(self, name: str) -> None:
+        """HTTP/2's order is grpc's; there is nothing to switch."""
+
+    async def close(self) -> None:
+        """See the protocol."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._channel.close(grace=None)
+
+    def _count(self, change: int) -> None:
+        self._calls += change
+
+    async def _watch(self) -> None:
+        """Follow the channel's state, and keep the control call while it is connected."""
+        control: asyncio.Task[None] | None = None
+        state = self._channel.get_state(try_to_connect=True)
+        try:
+            while state is not grpc.ChannelConnectivity.SHUTDOWN:
+                if state is grpc.ChannelConnectivity.READY:
+                    logger.info("Tunnel to %s is up", self.name)
+                    self._state = TunnelState.READY
+                    control = spawn(self._exchange_reports(), name=f"reports to {self.name}")
+                elif self._state is TunnelState.READY or state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    if self._state is not TunnelState.LOST:
+                        logger.warning("Tunnel to %s is down", self.name)
+                    self._state = TunnelState.LOST
+                    if control is not None:
+                        control.cancel()
+                if self._state is not TunnelState.CONNECTING:
+                    self._settled.set()
+                await self._channel.wait_for_state_change(state)
+                state = self._channel.get_state(try_to_connect=True)
+        finally:
+            if control is not None:
+                control.cancel()
+
+    async def _exchange_reports(self) -> None:
+        call = self._carrier.open(CallHead(path=CONTROL_PATH))
+        await ControlCall(call, daemon=self.name, clock=self._clock, on_load=self._set_load).run()
+
+    def _set_load(self, load: DaemonLoad) -> None:
+        self._load = load
+
+
+class _CountedCall:
+    """Tells the tunnel when its call is over."""
+
+    def __init__(self, call: OutgoingCall, count: Callable[[int], None]) -> None:
+        self._call = call
+        self._count: Callable[[int], None] | None = count
+        count(1)
+        self.send = call.send
+        self.close_sending = call.close_sending
+
+    def __repr__(self) -> str:
+        return f"<CountedCall {self._call!r}>"
+
+    async def receive(self) -> InitialMetadata | bytes | CallStatus:
+        """See the port."""
+        event = await self._call.receive()
+        if isinstance(event, CallStatus):
+            self._over()
+        return event
+
+    def cancel(self) -> None:
+        """See the port."""
+        self._over()
+        self._call.cancel()
+
+    def _over(self) -> None:
+        count, self._count = self._count, None
+        if count is not None:
+            count(-1)
+
+
+def _credentials(settings: TcpClientSettings) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=settings.ca.read_bytes() if settings.ca is not None else None,
+        private_key=settings.client_key.read_bytes() if settings.client_key is not None else None,
+        certificate_chain=settings.client_cert.read_bytes() if settings.client_cert is not None else None,
+    )

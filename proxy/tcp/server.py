@@ -1,0 +1,138 @@
+"""The daemon's end of TLS/TCP tunnels: a gRPC server on the port that QUIC has too."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from proxy.clock import Clock
+from proxy.control_call import CONTROL_PATH, serve_control
+from proxy.edge.server import server_options
+from proxy.errors import CallError, Code, HeadwayError
+from proxy.http2.incoming import GenericHandler, readable_peer
+from proxy.tcp.fields import read_fields
+from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, IncomingCall
+from proxy.tunnel.gate import Gate, PeerClock
+from proxy.tunnel.tunnel import DaemonLoad
+
+logger = logging.getLogger(__name__)
+
+_MAX_PEERS = 4096
+"""Connections whose clocks are remembered; the longest unused one is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpServerSettings:
+    """What the daemon's TCP port needs to know; files in PEM."""
+
+    address: str
+    """`host:port`; port 0 lets the system choose."""
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+    """Proxies must show a certificate that these authorities signed; None: no client certificates."""
+    max_message_bytes: int = 256 * 1024 * 1024
+
+
+class TcpServer:
+    """Accepts tunnels and runs `handler` for each call."""
+
+    def __init__(
+        self,
+        settings: TcpServerSettings,
+        *,
+        handler: CallHandler,
+        gate: Gate,
+        clock: Clock,
+        load: Callable[[], DaemonLoad],
+    ) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._gate = gate
+        self._clock = clock
+        self._load = load
+        self._clocks: OrderedDict[str, PeerClock] = OrderedDict()
+        self._calls = 0
+        self._draining = False
+        self._port = 0
+        self._server = grpc.aio.server(options=server_options(settings.max_message_bytes))
+        self._server.add_generic_rpc_handlers(
+            (GenericHandler(self._serve, clock=clock, read_head=self._read_head, active=self._count),)
+        )
+
+    def __repr__(self) -> str:
+        return f"<TcpServer port={self._port} calls={self._calls} draining={self._draining}>"
+
+    @property
+    def port(self) -> int:
+        """The TCP port listened on, once started."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen. Raises `HeadwayError` naming the address if that is not possible."""
+        settings = self._settings
+        root = settings.client_ca.read_bytes() if settings.client_ca is not None else None
+        credentials = grpc.ssl_server_credentials(
+            [(settings.key.read_bytes(), settings.cert.read_bytes())],
+            root_certificates=root,
+            require_client_auth=root is not None,
+        )
+        try:
+            self._port = self._server.add_secure_port(settings.address, credentials)
+        except RuntimeError as error:
+            raise HeadwayError(f"daemon.listen: can't listen on {settings.address}: {error}") from None
+        await self._server.start()
+
+    def drain(self) -> None:
+        """Refuse new calls from now on."""
+        self._draining = True
+
+    async def close(self) -> None:
+        """Stop listening; calls still under way are cancelled."""
+        await self._server.stop(grace=None)
+
+    def _count(self, change: int) -> None:
+        self._calls += change
+
+    def _read_head(self, path: str, context: Any, now: float) -> CallHead:
+        """The head as the gate has it. What the gate refuses is kept in the head's place and answered by `_serve`."""
+        request = read_fields(path, context.invocation_metadata(), remaining_s=context.time_remaining())
+        peer = readable_peer(context.peer())
+        try:
+            return self._gate.head(request, clock=self._clock_of(peer), peer=peer, now=now)
+        except CallError as error:
+            logger.warning("Refused a call from %s: %s", peer, error.message)
+            return CallHead(path="", metadata=((_REFUSED, error.message),), peer=peer)
+
+    async def _serve(self, call: IncomingCall) -> None:
+        head = call.head
+        if not head.path:
+            await call.finish(CallStatus(Code.UNAUTHENTICATED, str(head.metadata[0][1])))
+        elif head.path == CONTROL_PATH:
+            peer = self._clock_of(head.peer)
+            await serve_control(call, peer=peer, clock=self._clock, load=self._load)
+        elif self._draining:
+            reason = (("x-headway-dropped-reason", "rejected-shutting-down"),)
+            await call.finish(CallStatus(Code.UNAVAILABLE, "the daemon is shutting down", reason))
+        else:
+            await self._handler(call)
+
+    def _clock_of(self, peer: str) -> PeerClock:
+        clock = self._clocks.get(peer)
+        if clock is None:
+            clock = self._clocks[peer] = PeerClock()
+            if len(self._clocks) > _MAX_PEERS:
+                self._clocks.popitem(last=False)
+        else:
+            self._clocks.move_to_end(peer)
+        return clock
+
+
+_REFUSED = "refused"

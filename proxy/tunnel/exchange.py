@@ -1,0 +1,133 @@
+"""The port between those who speak for a call and those who carry it.
+
+Speakers are `proxy.edge` and `proxy.daemon`; carriers are `proxy.quic`, `proxy.tcp` and gRPC itself (`proxy.http2`).
+
+One call is seen from two sides. Whoever received it holds an `IncomingCall`: it reads the request and writes the
+answer. Whoever makes it holds an `OutgoingCall`: it writes the request and reads the answer. A proxy is an
+`IncomingCall` joined to an `OutgoingCall` by `proxy.relay`. Messages are opaque bytes without gRPC's five-byte prefix,
+uncompressed.
+
+Both `send` methods return when there is room for more, not when the bytes have left: that is all the back-pressure a
+caller needs to respect. `receive` gives credit back to the sender at the other end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from policies.traffic import Deadline
+
+MetadataValue = str | bytes
+"""`bytes` for keys that end in `-bin`, `str` (printable ASCII) for the others."""
+Metadata = tuple[tuple[str, MetadataValue], ...]
+"""End-to-end metadata in order; keys lower-case and possibly repeated; nothing hop-by-hop (`te`, `grpc-timeout`, …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallHead:
+    """What is known of a call before its first message."""
+
+    path: str
+    """`/package.Service/Method`"""
+    metadata: Metadata = ()
+    traffic_class: str = ""
+    """Name of the class that serves the call; empty until somebody has classified it."""
+    deadline: Deadline = field(default_factory=Deadline)
+    """On this process's monotonic clock."""
+    peer: str = ""
+    """Who called, for logs and spans: an address without secrets."""
+    accepted_at: float = 0.0
+    """When the call arrived here, on this process's monotonic clock."""
+    unary: bool = False
+    """True where the carrier knows that exactly one message goes each way."""
+
+    def with_metadata(self, metadata: Metadata) -> CallHead:
+        """The same call with other metadata."""
+        return replace(self, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class InitialMetadata:
+    """The headers of an answer."""
+
+    metadata: Metadata = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallStatus:
+    """How a call ended. The last event of every answer; an answer that has only this one is Trailers-Only."""
+
+    code: int
+    """gRPC status code, 0 is OK."""
+    message: str = ""
+    metadata: Metadata = ()
+    """Trailing metadata."""
+    retryable: bool = False
+    """True when the callee surely never began on the call (refused stream, no connection), so that another may be
+    tried."""
+
+    @property
+    def ok(self) -> bool:
+        """True for status OK."""
+        return self.code == 0
+
+
+class OutgoingCall(Protocol):
+    """A call that this process makes. `cancel` it unless its `CallStatus` has been received."""
+
+    async def send(self, message: bytes, *, last: bool = False) -> None:
+        """Send one message of the request; `last` half-closes. Returns when there is room for another.
+
+        Once the call has ended the message is dropped without an error: `receive` tells how it ended.
+        """
+
+    async def close_sending(self) -> None:
+        """Half-close: no more messages come. Does nothing if `send` had `last`."""
+
+    async def receive(self) -> InitialMetadata | bytes | CallStatus:
+        """The next event of the answer: at most one `InitialMetadata`, then messages, then exactly one `CallStatus`.
+
+        Never raises for what happens to the call: a lost connection, too, is a `CallStatus` (UNAVAILABLE, naming the
+        peer).
+        """
+
+    def cancel(self) -> None:
+        """Give the call up: the callee is told to stop. Harmless once the call has ended."""
+
+
+class IncomingCall(Protocol):
+    """A call that somebody makes here. Whoever serves it must `finish` it.
+
+    The carrier runs a `CallHandler` in a task of its own for each call and cancels that task when the caller goes away:
+    it cancelled, its gRPC deadline passed, or its connection broke. So a handler sees that as `asyncio.CancelledError`,
+    wherever it waits.
+    """
+
+    @property
+    def head(self) -> CallHead:
+        """What the caller sent before its first message."""
+
+    async def receive(self) -> bytes | None:
+        """The next message of the request, or None once the caller has half-closed."""
+
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """Send the answer's headers now. Optional: the first `send` sends empty ones."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message of the answer. Returns when there is room for another."""
+
+    async def finish(self, status: CallStatus) -> None:
+        """End the call. With nothing sent before, the answer is Trailers-Only. Does nothing if the caller went away."""
+
+
+class Carrier(Protocol):
+    """Something that can take a call to where it is answered: a tunnel, or a gRPC channel to a backend."""
+
+    def open(self, head: CallHead) -> OutgoingCall:
+        """Start a call. Does no waiting: what stands in the way is reported by `receive` as a `CallStatus`."""
+
+
+CallHandler = Callable[[IncomingCall], Coroutine[Any, Any, None]]
+"""Serves one call from its head to its status. An exception that escapes it becomes INTERNAL."""

@@ -1,0 +1,115 @@
+"""What every selection policy must do, whatever it optimises (the contract in `policies.selection.base.Policy`)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.selection.base import Candidate, Policy, Request
+from policies.selection.registry import POLICIES, POLICIES_WITH_ARGUMENT, make_policy
+
+SPECS = [*POLICIES, *(f"{name}:model-1" for name in POLICIES_WITH_ARGUMENT)]
+
+candidates_st = st.lists(
+    st.builds(
+        Candidate,
+        name=st.sampled_from([f"model-{n}" for n in range(4)]),
+        instance=st.sampled_from(["a", "b"]),
+        quality=st.floats(0, 1),
+        ready=st.booleans(),
+        running=st.integers(0, 50),
+        waiting=st.integers(0, 50),
+        latency_s=st.none() | st.floats(0, 10),
+        error_rate=st.floats(0, 1),
+        slow_down=st.floats(1, 10),
+        predicted_finish_at=st.none() | st.floats(0, 200),
+    ),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda candidate: (candidate.name, candidate.instance),
+)
+requests_st = st.builds(
+    Request,
+    route=st.just("llm"),
+    traffic_class=st.sampled_from(["realtime", "bulk", ""]),
+    weight=st.floats(0, 5),
+    deadline_at=st.floats(0, 200) | st.just(math.inf),
+    size_bytes=st.integers(0, 1 << 30),
+)
+history_st = st.lists(st.tuples(requests_st, candidates_st), max_size=8)
+
+
+@pytest.fixture(params=SPECS)
+def policy(request: pytest.FixtureRequest) -> Policy:
+    return make_policy(request.param)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@given(history=history_st)
+def test_a_candidate_that_is_not_ready_is_chosen_only_if_none_is(
+    spec: str, history: list[tuple[Request, list[Candidate]]]
+) -> None:
+    policy = make_policy(spec)
+    for now, (request, candidates) in enumerate(history):
+        choice = policy.choose(request, candidates, now=float(now))
+        if choice.candidate is None:
+            assert choice.shed
+            assert choice.reason
+        else:
+            assert 0 <= choice.candidate < len(candidates)
+            assert candidates[choice.candidate].ready or not any(candidate.ready for candidate in candidates)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@given(history=history_st)
+def test_the_same_history_gives_the_same_choices(spec: str, history: list[tuple[Request, list[Candidate]]]) -> None:
+    first, second = make_policy(spec), make_policy(spec)
+    for now, (request, candidates) in enumerate(history):
+        assert first.choose(request, candidates, now=float(now)) == second.choose(request, candidates, now=float(now))
+    assert first.log_data() == second.log_data()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@given(history=history_st)
+def test_arguments_are_not_changed(spec: str, history: list[tuple[Request, list[Candidate]]]) -> None:
+    policy = make_policy(spec)
+    for request, candidates in history:
+        before = copy.deepcopy(candidates)
+        policy.choose(request, candidates, now=1.0)
+        assert candidates == before
+
+
+def test_without_candidates_the_choice_is_to_shed_with_a_reason(policy: Policy) -> None:
+    choice = policy.choose(Request("llm"), [], now=0.0)
+    assert choice.shed
+    assert choice.reason == "the route has no candidate left"
+
+
+def test_an_idle_system_sheds_nothing(policy: Policy) -> None:
+    candidates = [Candidate(f"model-{n}", "a", quality=n / 4) for n in range(4)]
+    for now in range(10):
+        assert not policy.choose(Request("llm"), candidates, now=float(now)).shed
+
+
+def test_candidates_may_come_and_go(policy: Policy) -> None:
+    large = Candidate("model-1", "a", 0.9)
+    small = Candidate("model-2", "b", 0.1)
+    for candidates in ([large], [small], [small, large], [replace(large, ready=False), small], [large]):
+        choice = policy.choose(Request("llm"), candidates, now=0.0)
+        assert choice.candidate is not None
+        assert candidates[choice.candidate].ready
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_its_name_is_what_the_configuration_says(spec: str) -> None:
+    assert make_policy(spec).name == spec
+
+
+def test_scores_have_one_value_for_each_candidate_and_perhaps_one_for_shed(policy: Policy) -> None:
+    candidates = [Candidate("model-1", "a", 0.9), Candidate("model-2", "b", 0.1)]
+    assert len(policy.choose(Request("llm"), candidates, now=0.0).scores) in {0, 2, 3}

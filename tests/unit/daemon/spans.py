@@ -1,0 +1,53 @@
+"""Tracing that keeps its spans, to see what the daemon tells of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.telemetry.tracing import SpanStatistics, Value
+from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
+
+
+@dataclass
+class RecordedSpan:
+    address: str = ""
+    name: str = "server"
+    attributes: dict[str, Value] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    children: list[RecordedSpan] = field(default_factory=list)
+    status: CallStatus | None = None
+    trace_id: str = ""
+
+    def child(self, *, address: str = "", at: float | None = None) -> RecordedSpan:
+        span = RecordedSpan(address, f"child of {self.name}")
+        self.children.append(span)
+        return span
+
+    def set(self, name: str, value: Value) -> None:
+        self.attributes[name] = value
+
+    def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
+        self.events.append(name)
+
+    def inject(self, metadata: Metadata) -> Metadata:
+        return (*metadata, ("traceparent", self.name))
+
+    def finish(self, status: CallStatus, *, at: float | None = None) -> None:
+        self.status = self.status or status
+
+
+class RecordedTracing:
+    def __init__(self) -> None:
+        self.spans: list[RecordedSpan] = []
+
+    def server_span(self, head: CallHead, *, address: str = "") -> RecordedSpan:
+        span = RecordedSpan(address)
+        self.spans.append(span)
+        return span
+
+    def statistics(self) -> SpanStatistics:
+        return SpanStatistics()
+
+    def close(self, *, timeout_s: float = 0.0) -> None:
+        pass

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from policies.selection.registry import make_policy, policy_names
+
+
+def test_known_names() -> None:
+    assert policy_names() == ("least_loaded", "round_robin", "static:<model>")
+
+
+def test_each_call_makes_a_policy_of_its_own() -> None:
+    assert make_policy("round_robin") is not make_policy("round_robin")
+
+
+def test_static_keeps_colons_in_the_model_name() -> None:
+    assert make_policy("static:team:llm").log_data() == {"model": "team:llm"}
+
+
+@pytest.mark.parametrize("spec", ["", "static", "static:", "round_robin:x", "roundrobin", "dqnx", ":x"])
+def test_an_unknown_name_is_refused_naming_the_known_ones(spec: str) -> None:
+    with pytest.raises(ValueError, match=r"known are least_loaded, round_robin, static:<model>"):
+        make_policy(spec)

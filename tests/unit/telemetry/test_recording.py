@@ -1,0 +1,298 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from policies.traffic import Deadline
+from proxy.errors import Code
+from proxy.telemetry import names
+from proxy.telemetry.recording import RecordingTracing, split_address
+from proxy.telemetry.span_queue import SpanQueue
+from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
+
+OK = CallStatus(Code.OK)
+CALLERS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+class StoppedClock:
+    def now(self) -> float:
+        return 100.0
+
+
+class Process:
+    """Tracing whose monotonic clock stands at 100 s, when the wall clock reads 1 700 000 000 s."""
+
+    def __init__(self, service_name: str = "headway-proxy") -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracing = RecordingTracing(
+            service_name=service_name,
+            version="1.2",
+            clock=StoppedClock(),
+            wall_ns_at_zero=1_699_999_900 * 10**9,
+            queue=SpanQueue(self._exporter),
+        )
+
+    def spans(self) -> Sequence[ReadableSpan]:
+        """Closes the tracing."""
+        self.tracing.close()
+        return self._exporter.get_finished_spans()
+
+
+def head(metadata: Metadata = (), *, accepted_at: float = 100.0, deadline: Deadline | None = None) -> CallHead:
+    return CallHead(
+        "/inference.GRPCInferenceService/ModelInfer",
+        metadata,
+        traffic_class="realtime",
+        deadline=deadline or Deadline(),
+        peer="ipv4:10.0.0.7:51234",
+        accepted_at=accepted_at,
+    )
+
+
+def header(metadata: Metadata, key: str) -> str:
+    [value] = [value for name, value in metadata if name == key]
+    assert isinstance(value, str)
+    return value
+
+
+def test_one_trace_from_the_client_to_the_backend() -> None:
+    proxy, daemon = Process("headway-proxy"), Process("headway-daemon")
+
+    arrived = head((("traceparent", CALLERS), ("x-one", "1")))
+    proxy_in = proxy.tracing.server_span(arrived, address="0.0.0.0:8001")
+    proxy_out = proxy_in.child(address="gpu-host:4433")
+    carried = head(proxy_out.inject(arrived.metadata))
+    daemon_in = daemon.tracing.server_span(carried, address="[::]:4433")
+    daemon_out = daemon_in.child(address="localhost:8101")
+    to_triton = daemon_out.inject(carried.metadata)
+    for span in (daemon_out, daemon_in, proxy_out, proxy_in):
+        span.finish(OK)
+
+    client_side = {span.kind: span for span in proxy.spans()}
+    model_side = {span.kind: span for span in daemon.spans()}
+    way = [
+        client_side[SpanKind.SERVER],
+        client_side[SpanKind.CLIENT],
+        model_side[SpanKind.SERVER],
+        model_side[SpanKind.CLIENT],
+    ]
+    assert {f"{span.context.trace_id:032x}" for span in way} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert proxy_in.trace_id == daemon_out.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    parents = [span.parent.span_id for span in way if span.parent]
+    assert parents == [0x00F067AA0BA902B7, *(span.context.span_id for span in way[:3])]
+    assert len({span.context.span_id for span in way}) == 4
+    assert header(to_triton, "traceparent") == (f"00-4bf92f3577b34da6a3ce929d0e0e4736-{way[3].context.span_id:016x}-01")
+    assert header(to_triton, "x-one") == "1"
+    assert {span.name for span in way} == {"inference.GRPCInferenceService/ModelInfer"}
+    assert [span.resource.attributes["service.name"] for span in way] == ["headway-proxy"] * 2 + ["headway-daemon"] * 2
+    assert [span.attributes["server.address"] for span in way if span.attributes] == [
+        "0.0.0.0",
+        "gpu-host",
+        "::",
+        "localhost",
+    ]
+
+
+def test_attributes_of_a_served_call() -> None:
+    process = Process()
+    deadline = Deadline(target_at=101.0, limit_at=105.0)
+    span = process.tracing.server_span(head(accepted_at=100.0, deadline=deadline), address="0.0.0.0:8001")
+    span.set(names.POLICY, "round_robin")
+    span.set(names.MODEL, "large")
+    span.set(names.MODEL, "small")
+    span.finish(OK, at=101.25)
+    [recorded] = process.spans()
+    assert recorded.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "inference.GRPCInferenceService/ModelInfer",
+        "rpc.status_code": "OK",
+        "headway.class": "realtime",
+        "headway.deadline_ms": 1000.0,
+        "headway.deadline.slack_ms.start": 1000.0,
+        "headway.deadline.slack_ms": -250.0,
+        "headway.policy": "round_robin",
+        "headway.model": "small",
+        "server.address": "0.0.0.0",
+        "server.port": 8001,
+        "network.peer.address": "10.0.0.7",
+        "network.peer.port": 51234,
+    }
+    assert recorded.status.status_code is StatusCode.UNSET
+    assert recorded.kind is SpanKind.SERVER
+    assert recorded.parent is None
+
+
+def test_a_call_without_a_deadline_has_no_slack() -> None:
+    process = Process()
+    process.tracing.server_span(head()).finish(OK)
+    [recorded] = process.spans()
+    assert not {name for name in recorded.attributes or {} if "slack" in name or "deadline" in name}
+
+
+def test_times_are_wall_times_by_one_anchor() -> None:
+    process = Process()
+    span = process.tracing.server_span(head(accepted_at=99.5))
+    span.event(names.ENQUEUE, at=99.75, attributes={"headway.queue": 3})
+    span.event(names.DISPATCH)
+    span.finish(OK, at=101.0)
+    [recorded] = process.spans()
+    assert recorded.start_time == 1_699_999_999_500_000_000
+    assert recorded.end_time == 1_700_000_001_000_000_000
+    assert [(event.name, event.timestamp, dict(event.attributes or {})) for event in recorded.events] == [
+        ("enqueue", 1_699_999_999_750_000_000, {"headway.queue": 3}),
+        ("dispatch", 1_700_000_000_000_000_000, {}),
+    ]
+
+
+def test_events_are_bounded() -> None:
+    process = Process()
+    span = process.tracing.server_span(head())
+    for _ in range(1000):
+        span.event(names.DISPATCH)
+    span.finish(OK)
+    [recorded] = process.spans()
+    assert len(recorded.events) == 128
+
+
+SERVER_ERRORS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_which_statuses_are_errors(code: Code) -> None:
+    process = Process()
+    served = process.tracing.server_span(head())
+    made = served.child()
+    made.finish(CallStatus(code, "went wrong"))
+    served.finish(CallStatus(code, "went wrong"))
+    made_span, served_span = process.spans()
+
+    def outcome(span: ReadableSpan) -> tuple[StatusCode, str | None, object]:
+        return span.status.status_code, span.status.description, (span.attributes or {}).get("error.type")
+
+    fine = (StatusCode.UNSET, None, None)
+    error = (StatusCode.ERROR, "went wrong", code.name)
+    assert outcome(made_span) == (fine if code.name == "OK" else error)
+    assert outcome(served_span) == (error if code.name in SERVER_ERRORS else fine)
+    assert (served_span.attributes or {})["rpc.status_code"] == code.name
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "code", "status"),
+    [
+        (101.9, "CANCELLED", StatusCode.UNSET),
+        (101.996, "DEADLINE_EXCEEDED", StatusCode.ERROR),
+        (103.0, "DEADLINE_EXCEEDED", StatusCode.ERROR),
+    ],
+)
+def test_a_call_cancelled_at_its_grpc_deadline_is_marked_so(ended_at: float, code: str, status: StatusCode) -> None:
+    process = Process()
+    deadline = Deadline(target_at=101.0, limit_at=102.0)
+    process.tracing.server_span(head(deadline=deadline)).finish(CallStatus(Code.CANCELLED, "gone"), at=ended_at)
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["rpc.status_code"] == code
+    assert recorded.status.status_code is status
+
+
+def test_a_status_outside_grpcs_list_is_told_by_number() -> None:
+    process = Process()
+    process.tracing.server_span(head()).child().finish(CallStatus(77))
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["rpc.status_code"] == "77"
+    assert recorded.status.status_code is StatusCode.ERROR
+
+
+def test_the_first_finish_counts() -> None:
+    process = Process()
+    span = process.tracing.server_span(head())
+    assert "SERVER inference.GRPCInferenceService/ModelInfer" in repr(span)
+    assert repr(span).endswith("open>")
+    span.finish(OK)
+    span.finish(CallStatus(Code.CANCELLED))
+    assert repr(span).endswith("finished>")
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["rpc.status_code"] == "OK"
+
+
+def test_texts_of_peers_are_cut() -> None:
+    process = Process()
+    span = process.tracing.server_span(head())
+    span.set(names.UNKNOWN_CLASS, "x" * 100_000)
+    span.finish(CallStatus(Code.INTERNAL, "y" * 100_000))
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["headway.class.unknown"] == "x" * 256
+    assert recorded.status.description == "y" * 256
+
+
+def test_a_bad_context_starts_a_new_trace() -> None:
+    process = Process()
+    span = process.tracing.server_span(head((("traceparent", "00-zero-01"), ("tracestate", "a=1"))))
+    sent = span.inject((("traceparent", "00-zero-01"), ("tracestate", "a=1")))
+    span.finish(OK)
+    [recorded] = process.spans()
+    assert recorded.parent is None
+    assert sent == (("traceparent", f"00-{recorded.context.trace_id:032x}-{recorded.context.span_id:016x}-01"),)
+
+
+def test_a_call_that_its_caller_does_not_sample_is_not_recorded() -> None:
+    process = Process()
+    arrived = head((("traceparent", CALLERS[:-1] + "0"),))
+    span = process.tracing.server_span(arrived)
+    onward = span.child(address="gpu-host:4433")
+    onward.set(names.MODEL, "small")
+    onward.event(names.DISPATCH)
+    parent = header(onward.inject(arrived.metadata), "traceparent")
+    onward.finish(OK)
+    span.finish(OK)
+    assert span.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert parent.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
+    assert parent.endswith("-00")
+    assert process.spans() == ()
+
+
+def test_the_environment_names_service_and_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "edge-7")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=trial")
+    process = Process()
+    process.tracing.server_span(head()).finish(OK)
+    [recorded] = process.spans()
+    assert recorded.resource.attributes["service.name"] == "edge-7"
+    assert recorded.resource.attributes["deployment.environment.name"] == "trial"
+    assert recorded.resource.attributes["service.version"] == "1.2"
+
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    process = Process()
+    span = process.tracing.server_span(head())
+    assert header(span.inject(()), "traceparent").endswith("-00")
+    span.finish(OK)
+    assert process.spans() == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("gpu-host:4433", "gpu-host", 4433),
+        ("10.0.0.7:51234", "10.0.0.7", 51234),
+        ("[::1]:4433", "::1", 4433),
+        ("ipv4:127.0.0.1:51234", "127.0.0.1", 51234),
+        ("ipv6:%5B::1%5D:51234", "::1", 51234),
+        ("ipv6:[fe80::1%25eth0]:51234", "fe80::1%eth0", 51234),
+        ("unix:/run/headway.sock", "/run/headway.sock", 0),
+        ("unix:", "", 0),
+        ("gpu-host", "gpu-host", 0),
+        ("::1", "::1", 0),
+        ("", "", 0),
+    ],
+)
+def test_addresses(address: str, host: str, port: int) -> None:
+    assert split_address(address) == (host, port)
+
+
+@pytest.mark.parametrize("finish", [lambda span: span.finish(OK), lambda span: None])
+def test_statistics_count_what_was_exported(finish: Callable[[object], None]) -> None:
+    process = Process()
+    finish(process.tracing.server_span(head()))
+    spans = process.spans()
+    assert process.tracing.statistics().exported == len(spans)
+    assert repr(process.tracing).startswith("<RecordingTracing headway-proxy <SpanQueue closing")

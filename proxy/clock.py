@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time. `proxy.testing.ManualClock` is the other implementation."""
+    """Tells the time. `proxy.testing.clock.ManualClock` is the other implementation."""
 
     def now(self) -> float:
         """Seconds on a monotonic clock: only differences mean anything."""

@@ -25,7 +25,7 @@ FIRST_REPORTS = 3
 
 
 class ControlCall:
-    """The proxy's end. Runs until `stop`, or until the daemon ends the call."""
+    """The proxy's end. Runs until `stop`, but reports no more once the daemon has ended the call."""
 
     def __init__(self, call: OutgoingCall, *, daemon: str, clock: Clock, on_load: Callable[[DaemonLoad], None]) -> None:
         self._call = call
@@ -34,6 +34,7 @@ class ControlCall:
         self._on_load = on_load
         self._clocks = ClockSync()
         self._stopped = asyncio.Event()
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<ControlCall to {self._daemon} {self._clocks!r}>"
@@ -53,6 +54,9 @@ class ControlCall:
         sequence = 0
         try:
             while not self._stopped.is_set():
+                if self._ended:
+                    await self._stopped.wait()
+                    return
                 sequence += 1
                 await self._call.send(self._report(sequence))
                 interval_s = REPORT_INTERVAL_S if sequence > FIRST_REPORTS else REPORT_INTERVAL_S / 10
@@ -77,7 +81,7 @@ class ControlCall:
         while True:
             event = await self._call.receive()
             if isinstance(event, CallStatus):
-                self._ended(event)
+                self._note_end(event)
                 return
             if not isinstance(event, bytes):
                 continue
@@ -90,7 +94,8 @@ class ControlCall:
             )
             self._on_load(DaemonLoad(report.load.calls, draining=report.load.draining, serving=report.load.serving))
 
-    def _ended(self, status: CallStatus) -> None:
+    def _note_end(self, status: CallStatus) -> None:
+        self._ended = True
         if status.code == Code.UNAUTHENTICATED:
             logger.error("Daemon %s does not let us in: %s", self._daemon, status.message)
         elif status.code not in (Code.UNAVAILABLE, Code.CANCELLED):

@@ -87,6 +87,7 @@ class _PooledCall:
         self._kept_bytes = 0
         self._closed = False
         self._cancelled = False
+        self._replay: asyncio.Task[None] | None = None
         tunnel = pick(pool.tunnels)
         if tunnel is not None:
             self._use(tunnel)
@@ -96,7 +97,7 @@ class _PooledCall:
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
-        call = self._call or await self._first()
+        call = await self._caught_up()
         if self._kept is not None:
             self._kept_bytes += len(message)
             if self._kept_bytes > KEPT_BYTES:
@@ -108,8 +109,8 @@ class _PooledCall:
 
     async def close_sending(self) -> None:
         """See the port."""
+        call = await self._caught_up()
         self._closed = True
-        call = self._call or await self._first()
         await call.close_sending()
 
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
@@ -124,34 +125,53 @@ class _PooledCall:
             if following is None or self._cancelled:
                 self._kept = None
                 return event
-            call = await self._repeat(following)
+            call = self._repeat_on(following)
 
     def cancel(self) -> None:
         """See the port."""
         self._cancelled = True
         if self._call is not None:
             self._call.cancel()
+        if self._replay is not None:
+            self._replay.cancel()
+
+    async def _caught_up(self) -> OutgoingCall:
+        """The call to write to, once it has got everything that was written before: messages keep their order."""
+        call = self._call or await self._first()
+        while self._replay is not None and not self._replay.done():
+            await asyncio.wait({self._replay})
+            call = self._call or call
+        return call
 
     async def _first(self) -> OutgoingCall:
         await self._pool.settled()
         if self._call is not None:
             return self._call
         tunnel = pick(self._pool.tunnels)
+        if self._cancelled:
+            self._call = FailedCall(CallStatus(Code.CANCELLED, "cancelled by the caller"))
+            return self._call
         if tunnel is None:
             self._call = FailedCall(self._pool.unavailable())
             return self._call
         return self._use(tunnel)
 
-    async def _repeat(self, tunnel: Tunnel) -> OutgoingCall:
-        messages = list(self._kept or ())
+    def _repeat_on(self, tunnel: Tunnel) -> OutgoingCall:
+        """Begin again there. What was written is repeated beside the reading: the answer may begin before the end."""
         call = self._use(tunnel)
-        for index, message in enumerate(messages):
-            await call.send(message, last=self._closed and index == len(messages) - 1)
-        if self._closed and not messages:
-            await call.close_sending()
+        messages = tuple(self._kept or ())
+        if messages or self._closed:
+            self._replay = spawn(_write_all(call, messages, closed=self._closed), name=f"repeating to {tunnel.name}")
         return call
 
     def _use(self, tunnel: Tunnel) -> OutgoingCall:
         self._tried.add(tunnel.name)
         call = self._call = tunnel.open(self._head)
         return call
+
+
+async def _write_all(call: OutgoingCall, messages: Sequence[bytes], *, closed: bool) -> None:
+    for index, message in enumerate(messages, 1):
+        await call.send(message, last=closed and index == len(messages))
+    if closed and not messages:
+        await call.close_sending()

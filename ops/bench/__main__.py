@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
 async def _run(arguments: argparse.Namespace, console: Console) -> None:
     running = asyncio.current_task()
     assert running is not None  # noqa: S101 -- asyncio.run made one
-    # Ctrl-C cancels by itself (asyncio.run); a supervisor's SIGTERM must stop the children in order, too.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     out = arguments.out or ROOT / "bench-results" / arguments.experiment
     result = await EXPERIMENTS[arguments.experiment].run(arguments, console, out)
     console.print(f"results: {report.write(result, out, sys.argv[1:])}", highlight=False)
@@ -73,7 +73,7 @@ def main() -> int:
     except ChildError as error:
         print(error, file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         print("interrupted; everything that was started is stopped", file=sys.stderr)
         return 1
     return 0

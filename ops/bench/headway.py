@@ -103,14 +103,18 @@ async def running_headway(
                 f"{name} {role}",
                 _command(role, file, settings.profiling.command(f"{name}-{role}") if settings.profiling else ()),
                 log=directory / f"{role}.log",
-                ready=None,  # `load` probes the whole way
+                ready=_listens,
                 environment=settings.environment,
-                # calls are over when it ends; what is left is to close connections and to write traces and profiles
+                # calls are over when it ends, and what is left is to close connections and to write traces and profiles
                 stop_timeout_s=10.0,
             )
             children.append(await stack.enter_async_context(child))
         daemon, proxy = children
         yield RunningHeadway(proxy_address, proxy, daemon)
+
+
+def _listens(line: str) -> bool:
+    return " listens on " in line
 
 
 def _command(role: str, file: Path, profiler: tuple[str, ...]) -> list[str]:

@@ -68,7 +68,7 @@ async def started(
     command: Sequence[str],
     *,
     log: Path,
-    ready: Callable[[str], bool] | None = lambda line: line.startswith("{"),
+    ready: Callable[[str], bool] = lambda line: line.startswith("{"),
     environment: Mapping[str, str] | None = None,
     talks: bool = False,
     start_timeout_s: float = 15.0,
@@ -76,8 +76,7 @@ async def started(
 ) -> AsyncIterator[Child]:
     """Run `command` until the block ends, then SIGTERM, and SIGKILL after `stop_timeout_s`.
 
-    The block begins when a line of its output (both streams together) satisfies `ready`, at once where that is None.
-    Its output goes to `log`.
+    The block begins when a line of its output (both streams together) satisfies `ready`. Its output goes to `log`.
     With `talks` it reads lines from `Child.write`, and `Child.lines` has what it wrote after it was ready.
     It runs in a session of its own, so that Ctrl-C reaches the experiment alone, which then stops it in order.
     Raises `ChildError` when it ends before it is ready, or is not ready in time.
@@ -94,8 +93,6 @@ async def started(
     )
     child = Child(name, process, "", deque(maxlen=TAIL_LINES), asyncio.Queue())
     became_ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    if ready is None:
-        became_ready.set_result("")
     keeper = tasks.spawn(_keep_output(child, log, ready, became_ready, talks=talks), name=f"output of {name}")
     try:
         try:
@@ -113,7 +110,7 @@ async def started(
 
 
 async def _keep_output(
-    child: Child, log: Path, ready: Callable[[str], bool] | None, became_ready: asyncio.Future[str], *, talks: bool
+    child: Child, log: Path, ready: Callable[[str], bool], became_ready: asyncio.Future[str], *, talks: bool
 ) -> None:
     assert child.process.stdout is not None  # noqa: S101 -- asked for in started()
     with log.open("ab") as kept:
@@ -123,7 +120,7 @@ async def _keep_output(
             text = line.decode(errors="replace").rstrip()
             child.tail.append(text)
             if not became_ready.done():
-                if ready is not None and ready(text):
+                if ready(text):
                     became_ready.set_result(text)
             elif talks and text:
                 child.lines.put_nowait(text)

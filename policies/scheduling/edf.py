@@ -4,8 +4,9 @@ Order: the earliest `due_at` among streams that are not late; behind all of them
 deadlines. A stream keeps the link until it is empty or a more urgent one appears: preemption is at packet granularity.
 Ties: the earlier arrival, then the lower stream number. Starvation: late work waits while there is work that can be on
 time. Work without a deadline waits at most `NO_DEADLINE_WAIT_S` longer than the link needs for what is due before then.
-Cost: O(log n) to add and to remove (amortised: entries that no longer hold are dropped when they come up), O(1) to ask
-again. Optimal on one link while everything can be on time (Liu and Layland, 1973).
+Cost: O(log n) to add and to remove (amortised: entries that no longer hold are dropped when they come up, or once they
+outnumber those that do), O(1) to ask again. Optimal on one link while everything can be on time (Liu and Layland,
+1973).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import heapq
 from policies.scheduling.base import StreamOrder
 
 _Entry = tuple[float, float, int, int]  # due_at, arrived_at, stream_id, version
+
+_STALE_ENTRIES = 64
+"""Entries that no longer hold and are not worth looking for."""
 
 
 class EarliestDeadlineFirst:
@@ -29,7 +33,7 @@ class EarliestDeadlineFirst:
         self._version = 0
 
     def __repr__(self) -> str:
-        return f"<EarliestDeadlineFirst ready={len(self._orders)}>"
+        return f"<EarliestDeadlineFirst ready={len(self._orders)} entries={self._entries}>"
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -42,6 +46,8 @@ class EarliestDeadlineFirst:
         self._orders[order.stream_id] = (order, self._version)
         heap = self._late if order.is_late(now=now) else self._timely
         heapq.heappush(heap, (order.due_at, order.arrived_at, order.stream_id, self._version))
+        if self._entries > 2 * len(self._orders) + _STALE_ENTRIES:
+            self._compact()
 
     def next(self, *, now: float) -> int | None:
         timely = self._timely
@@ -72,6 +78,16 @@ class EarliestDeadlineFirst:
     def log_data(self, *, now: float) -> dict[str, str | int | float]:
         late = sum(1 for order, _ in self._orders.values() if order.is_late(now=now))
         return {"ready": len(self._orders), "late": late}
+
+    @property
+    def _entries(self) -> int:
+        return len(self._timely) + len(self._late)
+
+    def _compact(self) -> None:
+        """Drop what no longer holds. A token stream moves its deadline with each message, behind others that stay."""
+        for heap in (self._timely, self._late):
+            heap[:] = filter(self._holds, heap)
+            heapq.heapify(heap)
 
     def _holds(self, entry: _Entry) -> bool:
         known = self._orders.get(entry[2])

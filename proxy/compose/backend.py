@@ -81,6 +81,7 @@ class Daemon:
                     port=self._tcp.port,
                     cert=settings.cert,
                     key=settings.key,
+                    client_ca=settings.client_ca,
                     scheduler=self._config.scheduler,
                     congestion_control=settings.congestion_control,
                     max_datagram_bytes=settings.max_datagram_bytes,

@@ -91,6 +91,8 @@ def _tunnel(address: Address, config: Config, settings: ProxySettings, tokens: T
         QuicClientSettings(
             address=str(address),
             ca=settings.ca,
+            client_cert=settings.client_cert,
+            client_key=settings.client_key,
             server_name=settings.server_name or "",
             token=tokens.first,
             scheduler=config.scheduler,

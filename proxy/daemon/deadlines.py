@@ -91,7 +91,7 @@ class Limit:
             return CallError(Code.DEADLINE_EXCEEDED, LATE)
         return CallError(
             Code.DEADLINE_EXCEEDED,
-            f"no answer had begun by the deadline, and class {self._class.name!r} fails late answers",
+            f"the deadline of class {self._class.name} passed before the answer began",
             reason=trailers.DEADLINE_EXPIRED,
         )
 

@@ -8,7 +8,7 @@ message with another name, at the cost of one copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,12 +217,7 @@ def merged_index(answers: Mapping[str, bytes], routes: Sequence[IndexedRoute], *
     """
     parsed = {triton: _parse(pb.RepositoryIndexResponse, answer).models for triton, answer in answers.items()}
     hidden = {route.name for route in routes}
-    known = {model.name for listed in parsed.values() for model in listed if model.version}
-    models: dict[tuple[str, str], Any] = {}
-    for model in (model for listed in parsed.values() for model in listed if model.name not in hidden):
-        if (known := models.get((model.name, model.version))) is None or known.state != _READY:
-            models[model.name, model.version] = model
-    merged = pb.RepositoryIndexResponse(models=models.values())
+    merged = pb.RepositoryIndexResponse(models=_union(list(parsed.values()), hidden))
     for route in routes:
         ready = next(
             (
@@ -238,6 +233,20 @@ def merged_index(answers: Mapping[str, bytes], routes: Sequence[IndexedRoute], *
         elif not ready_only:
             merged.models.add(name=route.name, state="UNAVAILABLE", reason="no candidate is ready")
     return _bytes(merged)
+
+
+def _union(indices: Sequence[Sequence[Any]], hidden: Container[str]) -> Iterable[Any]:
+    models: dict[tuple[str, str], Any] = {}
+    listed = [model for index in indices for model in index]
+    loaded = {model.name for model in listed if model.version}
+    for model in listed:
+        # Triton lists a model that it has never loaded without a version, and without a state.
+        if model.name in hidden or (model.name in loaded and not model.version):
+            continue
+        known = models.get((model.name, model.version))
+        if known is None or known.state != _READY:
+            models[model.name, model.version] = model
+    return models.values()
 
 
 def _add(total: Any, part: Any) -> None:

@@ -231,7 +231,8 @@ class TritonServer:
             return
         if self.running:
             _kill_group(self._process.pid)
-        await self._gone
+        # Not awaited itself: to be cancelled here must not cancel the cleaning up.
+        await asyncio.wait([self._gone])
 
     async def restart(self) -> None:
         """Stop, and start on the same ports."""
@@ -253,6 +254,7 @@ class TritonServer:
         finally:
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     async def _start_on(self, ports: Ports, wheel: TritonWheel, folder: Path) -> None:
         with self.log_file.open("ab") as log:
@@ -265,8 +267,7 @@ class TritonServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Its own group: a Ctrl-C in the terminal reaches us alone, and everything that Triton starts can be
-                # ended.
+                # Its own group: Ctrl-C in the terminal reaches us alone, and all that Triton starts can be ended.
                 start_new_session=True,
             )
         self._gone = spawn(self._clean_up_after(self._process), name="triton-exit")
@@ -307,8 +308,9 @@ class TritonServer:
             async with grpc.aio.insecure_channel(self.grpc_url, options=options) as channel:
                 ask = channel.unary_unary(SERVER_READY, request_serializer=None, response_deserializer=None)
                 while True:
-                    if await ask(b"", wait_for_ready=True) == READY:
-                        break
+                    with contextlib.suppress(grpc.aio.AioRpcError):
+                        if await ask(b"", wait_for_ready=True) == READY:
+                            break
                     await asyncio.sleep(0.02)
             # A metrics port that is taken does not end Triton; it logs that it started, then that it did not.
             while not await _page_answers(ports.metrics, "/metrics") and not PORT_TAKEN.search(seen):

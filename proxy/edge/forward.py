@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from policies.traffic import NO_DEADLINE, TrafficClass
 from proxy.clock import Clock
@@ -116,22 +115,19 @@ class Forwarder:
 
     def _note_unknown(self, classified: Classified, span: CallSpan) -> None:
         name = classified.unknown_class
+        span.set(names.UNKNOWN_CLASS, name)
         seen = self._unknown_classes.get(name)
         if seen is None:
-            logger.warning("Unknown traffic class %r is served as %r", name, classified.traffic_class.name)
             if len(self._unknown_classes) >= _MAX_UNKNOWN_NAMES:
                 return
+            logger.warning("Unknown traffic class %r is served as %r", name, classified.traffic_class.name)
         self._unknown_classes[name] = (seen or 0) + 1
-        span.set(names.UNKNOWN_CLASS, name)
 
 
 _MAX_UNKNOWN_NAMES = 100
-"""Names come from clients: past so many, no further ones are kept."""
+"""Names come from clients: past so many, no further ones are counted and logged."""
 
 
 def _refusal(error: CallError) -> CallStatus:
     metadata: Metadata = (("x-headway-dropped-reason", error.reason),) if error.reason else ()
     return CallStatus(error.code, error.message, metadata)
-
-
-CallCounter = Callable[[int], None]

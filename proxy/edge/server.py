@@ -75,7 +75,7 @@ class EdgeServer:
                 self._port = self._server.add_insecure_port(settings.address)
             else:
                 self._port = self._server.add_secure_port(settings.address, _credentials(settings.tls))
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise HeadwayError(f"proxy.listen: can't listen on {settings.address}: {error}") from None
         if self._port == 0:
             raise HeadwayError(f"proxy.listen: can't listen on {settings.address}")

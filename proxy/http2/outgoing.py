@@ -10,18 +10,20 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs lack it
 
 from policies.traffic import NO_DEADLINE
 from proxy.clock import Clock
 from proxy.errors import Code
 from proxy.http2.statuses import from_grpc
-from proxy.tasks import spawn
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata, OutgoingCall
+from proxy.tunnel.metadata import end_to_end
 
-HEADERS_GRACE_S = 0.003
-"""How long empty headers are held back to see whether the answer is Trailers-Only. grpc does not tell the two apart,
-but the status of a Trailers-Only answer follows its headers within the same read; 3 ms cover a busy machine and are
-not felt in a stream."""
+_TURNS_FOR_STATUS = 3
+"""Turns of the event loop in which the status of a Trailers-Only answer follows its empty headers.
+
+grpc does not tell such an answer from one with headers, but it completes both operations at once, while a status in a
+frame of its own comes later."""
 _MAX_KNOWN_METHODS = 1024
 _NOT_REACHED = ("failed to connect to all addresses", "connections to all backends failing", "DNS resolution failed")
 _BROKE = (
@@ -35,6 +37,7 @@ _BROKE = (
 )
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 _Event = InitialMetadata | bytes | CallStatus
+_CANCELLED = CallStatus(Code.CANCELLED, "cancelled by the caller")
 
 
 def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
@@ -48,7 +51,7 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", 64 * 1024),
         ("grpc.absolute_max_metadata_size", 128 * 1024),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),  # in grpc that is also how long a connection attempt may take
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
@@ -118,42 +121,55 @@ class UnaryOutgoingCall:
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
-        if self._call is None:
+        if self._call is None and self._events is None:
             self._call = self._start(message)
-            if self._started is not None and not self._started.done():
-                self._started.set_result(None)
+            self._wake()
 
     async def close_sending(self) -> None:
-        """See the port."""
+        """See the port. Without a message the call never begins."""
+        self._end_unstarted(CallStatus(Code.INTERNAL, "a unary request ended without a message"))
 
     async def receive(self) -> _Event:
         """See the port."""
+        if self._call is None and self._events is None:
+            self._started = asyncio.get_running_loop().create_future()
+            await self._started
         if self._events is None:
-            if self._call is None:
-                self._started = asyncio.get_running_loop().create_future()
-                await self._started
             self._events = await self._outcome()
-        return self._events.popleft()
+        return self._events.popleft() if len(self._events) > 1 else self._events[0]
 
     def cancel(self) -> None:
         """See the port."""
         if self._call is not None:
             self._call.cancel()
+        self._end_unstarted(_CANCELLED)
+
+    def _end_unstarted(self, status: CallStatus) -> None:
+        if self._call is None and self._events is None:
+            self._events = deque([status])
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._started is not None and not self._started.done():
+            self._started.set_result(None)
 
     async def _outcome(self) -> deque[_Event]:
         events: deque[_Event] = deque()
         call = self._call
         try:
-            response: bytes = await call
-        except grpc.aio.AioRpcError as error:
-            if initial := error.initial_metadata():
-                events.append(InitialMetadata(tuple(initial)))
-            events.append(status_of(error, self._name))
+            response: bytes | None = await call
+        except grpc.aio.AioRpcError:
+            response = None
+        except asyncio.CancelledError:
+            if not _given_up(call):
+                raise
+            events.append(_CANCELLED)
             return events
-        if initial := await call.initial_metadata():
-            events.append(InitialMetadata(tuple(initial)))
-        events.append(response)
-        events.append(CallStatus(Code.OK, await call.details() or "", tuple(await call.trailing_metadata() or ())))
+        if initial := end_to_end(await call.initial_metadata() or ()):
+            events.append(InitialMetadata(initial))
+        if response is not None:
+            events.append(response)
+        events.append(await _status(call, self._name))
         return events
 
 
@@ -164,81 +180,90 @@ class StreamingOutgoingCall:
         self._call = call
         self._name = name
         self._headers_seen = False
-        self._read: asyncio.Task[Any] | None = None
-        self._held: deque[_Event] = deque()
 
     def __repr__(self) -> str:
         return f"<StreamingOutgoingCall to {self._name} headers_seen={self._headers_seen}>"
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await self._call.write(message)
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, cygrpc.InternalError):
+            await _write(self._call, message)
             if last:
                 await self._call.done_writing()
 
     async def close_sending(self) -> None:
         """See the port."""
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, cygrpc.InternalError):
             await self._call.done_writing()
 
     async def receive(self) -> _Event:
         """See the port."""
-        if self._held:
-            return self._held.popleft()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if not _given_up(self._call):
+                raise
+            return _CANCELLED
+
+    async def _receive(self) -> _Event:
         if not self._headers_seen:
             self._headers_seen = True
             return await self._first()
-        if self._read is not None:
-            read, self._read = self._read, None
-            event: _Event = await read
-            return event
         return await self._next()
 
     def cancel(self) -> None:
         """See the port."""
         self._call.cancel()
-        if self._read is not None:
-            self._read.cancel()
 
     async def _first(self) -> _Event:
-        metadata = tuple(await self._call.initial_metadata() or ())
+        metadata = end_to_end(await self._call.initial_metadata() or ())
         if metadata:
             return InitialMetadata(metadata)
-        self._read = spawn(self._next(), name=f"first answer of {self._name}")
-        await asyncio.wait({self._read}, timeout=HEADERS_GRACE_S)
-        if self._read.done():
-            event: _Event = self._read.result()
-            self._read = None
-            if isinstance(event, CallStatus):
-                return event
-            self._held.append(event)
+        for _ in range(_TURNS_FOR_STATUS):
+            if self._call.done():
+                return await self._next()
+            await asyncio.sleep(0)
         return InitialMetadata()
 
     async def _next(self) -> _Event:
         try:
             message = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            return status_of(error, self._name)
+        except grpc.aio.AioRpcError:
+            message = EOF
         if message is not EOF:
             data: bytes = message
             return data
-        return CallStatus(
-            from_grpc(await self._call.code()),
-            await self._call.details() or "",
-            tuple(await self._call.trailing_metadata() or ()),
-        )
+        return await _status(self._call, self._name)
 
 
-def status_of(error: grpc.aio.AioRpcError, name: str) -> CallStatus:
-    """How a call ended, from grpc's exception.
+async def _write(call: Any, message: bytes) -> None:
+    """`call.write`, but for what it does when the callee has ended the call: it makes the status INTERNAL.
+
+    Here such a write is dropped and the callee's own status stays. `tests/unit/http2` sees that what is used is there.
+    """
+    if call.done():
+        return
+    await call._metadata_sent.wait()  # noqa: SLF001
+    if not call.done():
+        with contextlib.suppress(cygrpc.InternalError):
+            await call._cython_call.send_serialized_message(message)  # noqa: SLF001
+
+
+def _given_up(call: Any) -> bool:
+    """Whether a CancelledError comes from the call, which was cancelled here, and not from whoever ends this task."""
+    task = asyncio.current_task()
+    cancelled: bool = call.cancelled()
+    return cancelled and (task is None or not task.cancelling())
+
+
+async def _status(call: Any, name: str) -> CallStatus:
+    """How a call ended.
 
     What the channel itself has to say of the other end gets the other end's name.
     """
-    code = from_grpc(error.code())
-    message = error.details() or ""
-    trailing_metadata: Any = error.trailing_metadata()
-    trailing = tuple(trailing_metadata or ())
+    code = from_grpc(await call.code())
+    message: str = await call.details() or ""
+    trailing = end_to_end(await call.trailing_metadata() or ())
     if code == Code.UNAVAILABLE and not trailing:
         if message.startswith(_NOT_REACHED):
             return CallStatus(code, f"{name} is unreachable: {message}", retryable=True)

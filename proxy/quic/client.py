@@ -37,6 +37,8 @@ from proxy.tunnel.tunnel import DaemonLoad, FailedCall, TunnelState
 logger = logging.getLogger(__name__)
 
 ALPN = "h3"
+_MAX_DOUBLINGS = 30
+"""Past it the ceiling is reached whatever the settings, and a power of two of any size no longer fits a float."""
 LEAST_URGENT = 7
 """RFC 9218 section 4.1."""
 
@@ -49,6 +51,9 @@ class QuicClientSettings:
     """`host:port` of the daemon."""
     ca: Path | None = None
     """Authorities that may have signed the daemon's certificate; None: the system's."""
+    client_cert: Path | None = None
+    """Certificate chain to show to a daemon that asks for one."""
+    client_key: Path | None = None
     server_name: str = ""
     """Name expected in the daemon's certificate; empty: the host of `address`."""
     token: Callable[[], bytes] = bytes
@@ -190,7 +195,9 @@ class QuicTunnel:
             else:
                 failures = 0
                 await self._exchange_reports()
-            ceiling_s = min(self._settings.backoff_base_s * 2**failures, self._settings.backoff_max_s)
+            ceiling_s = min(
+                self._settings.backoff_base_s * 2 ** min(failures, _MAX_DOUBLINGS), self._settings.backoff_max_s
+            )
             failures += 1
             await asyncio.sleep(self._rng.uniform(0, ceiling_s))
 
@@ -256,6 +263,8 @@ class QuicTunnel:
         )
         if settings.max_datagram_bytes is not None:
             configuration.max_datagram_size = settings.max_datagram_bytes
+        if settings.client_cert is not None and settings.client_key is not None:
+            configuration.load_cert_chain(str(settings.client_cert), str(settings.client_key))
         if settings.ca is not None:
             configuration.load_verify_locations(cafile=str(settings.ca))
         return configuration

@@ -31,6 +31,7 @@ from aioquic.quic.connection import (
 from aioquic.quic.packet import QuicFrameType, QuicPacketType
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
+from cryptography import x509
 
 from policies.scheduling.base import Scheduler, StreamOrder
 from proxy.quic.limits import FlowLimits, PathStatistics
@@ -61,6 +62,7 @@ class ScheduledConnection(QuicConnection):
         on_room: Callable[[int], None],
         low_water_bytes: int = 64 * 1024,
         discover_path_mtu: bool = True,
+        ask_for_certificate: bool = False,
         reset_secret: bytes | None = None,
         **quic: Any,
     ) -> None:
@@ -77,6 +79,7 @@ class ScheduledConnection(QuicConnection):
         self._credit_blocked: dict[int, None] = {}
         self._finished: dict[int, None] = {}
         self._reset_secret = reset_secret
+        self._ask_for_certificate = ask_for_certificate
         self._now = 0.0
         super().__init__(**quic)
         self._mtu = PathMtuSearch(self._max_datagram_size, enabled=discover_path_mtu)
@@ -143,6 +146,12 @@ class ScheduledConnection(QuicConnection):
     def awaits_acknowledgement(self) -> bool:
         """True while something was sent that the peer has not acknowledged."""
         return any(space.ack_eliciting_in_flight for space in self._loss.spaces)
+
+    @property
+    def peer_certificates(self) -> list[x509.Certificate]:
+        """What the peer showed, its own certificate first; empty if none. Only that it holds the key has been checked."""
+        own = self.tls._peer_certificate
+        return [] if own is None else [own, *self.tls._peer_certificate_chain]
 
     @property
     def connection_ids(self) -> list[bytes]:
@@ -223,6 +232,10 @@ class ScheduledConnection(QuicConnection):
             if size is not None:
                 datagrams += self._mtu_probe(size, now)
         return datagrams
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        self.tls._request_client_certificate = self._ask_for_certificate
 
     def _replenish_connection_ids(self) -> None:
         super()._replenish_connection_ids()

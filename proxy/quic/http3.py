@@ -43,6 +43,7 @@ class GrpcHttp3(H3Connection):
         self._max_header_bytes = max_header_bytes
         self.goaway_id: int | None = None
         self.malformed: list[tuple[int, str]] = []
+        self._given_up: set[int] = set()
         super().__init__(quic)
 
     @property
@@ -86,8 +87,14 @@ class GrpcHttp3(H3Connection):
             stream.finish_sending()
 
     def forget(self, stream_id: int) -> None:
-        """Drop what is kept for a stream that was reset by either side."""
-        self._stream.pop(stream_id, None)
+        """Drop what is kept for a stream that is given up. What the peer still sends on it is passed over."""
+        stream = self._stream.pop(stream_id, None)
+        if stream is not None and not stream.receiving_ended:
+            self._given_up.add(stream_id)
+
+    def _receive_stream_reset(self, stream_id: int) -> None:
+        self._given_up.discard(stream_id)
+        super()._receive_stream_reset(stream_id)
 
     def _get_local_settings(self) -> dict[int, int]:
         return {
@@ -114,6 +121,10 @@ class GrpcHttp3(H3Connection):
             raise MessageError(f"header section of {stream.frame_size} bytes exceeds {self._max_header_bytes}")
 
     def _receive_stream_data(self, event: StreamDataReceived) -> list[H3Event]:
+        if event.stream_id in self._given_up:
+            if event.end_stream:
+                self._given_up.discard(event.stream_id)
+            return []
         try:
             return super()._receive_stream_data(event)
         except MessageError as error:

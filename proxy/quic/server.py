@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from aioquic.quic.packet import (
     encode_quic_version_negotiation,
     pull_quic_header,
 )
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from policies.scheduling.base import StreamOrder
 from policies.scheduling.registry import make_scheduler
@@ -46,6 +49,8 @@ from proxy.tunnel.tunnel import DaemonLoad
 logger = logging.getLogger(__name__)
 
 CID_BYTES = 8
+_ACCESS_DENIED = 0x100 + 49
+"""CRYPTO_ERROR with TLS' alert access_denied (RFC 9001 section 4.8, RFC 8446 section 6)."""
 _RESETS_A_SECOND = 100
 
 
@@ -57,6 +62,8 @@ class QuicServerSettings:
     port: int
     cert: Path
     key: Path
+    client_ca: Path | None = None
+    """Proxies must show a certificate that these authorities signed; None: no client certificates."""
     scheduler: str = "edf"
     congestion_control: str = "cubic"
     max_datagram_bytes: int | None = None
@@ -91,6 +98,7 @@ class QuicServer:
         self._configuration = self._make_configuration()
         self._reset_secret = hashlib.sha256(b"headway stateless reset" + settings.key.read_bytes()).digest()
         self._reset_budget = (0.0, 0)
+        self._client_verifier = None if settings.client_ca is None else _verifier(settings.client_ca)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         udp_socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -191,6 +199,7 @@ class QuicServer:
                 limits=self._settings.limits,
                 on_room=on_room,
                 discover_path_mtu=self._settings.max_datagram_bytes is None,
+                ask_for_certificate=self._client_verifier is not None,
                 reset_secret=self._reset_secret,
                 configuration=self._configuration,
                 original_destination_connection_id=original_cid,
@@ -200,7 +209,7 @@ class QuicServer:
             port=self._port,
             make_connection=make_connection,
             accept=self._accept,
-            on_ready=_no_op,
+            on_ready=self._check_certificate,
             on_end=self._ended,
             on_ids=self._learn_ids,
         )
@@ -208,6 +217,15 @@ class QuicServer:
         self._endpoints[original_cid] = endpoint
         self._learn_ids(endpoint)
         return endpoint
+
+    def _check_certificate(self, endpoint: Endpoint) -> None:
+        """The handshake is through: with client certificates asked for, let only those in that an authority signed."""
+        if self._client_verifier is None:
+            return
+        problem = _certificate_problem(self._client_verifier, endpoint.connection.peer_certificates)
+        if problem:
+            logger.warning("Refused a tunnel from %s: %s", _peer_name(endpoint), problem)
+            endpoint.close(error_code=_ACCESS_DENIED, reason="client certificate not accepted")
 
     def _learn_ids(self, endpoint: Endpoint) -> None:
         for cid in endpoint.connection.connection_ids:
@@ -303,13 +321,23 @@ class QuicServer:
             await call.finish(CallStatus(Code.INTERNAL, "the daemon ended the call without a status"))
 
 
+def _verifier(authorities: Path) -> PolicyBuilder:
+    return PolicyBuilder().store(Store(x509.load_pem_x509_certificates(authorities.read_bytes())))
+
+
+def _certificate_problem(policy: PolicyBuilder, shown: list[x509.Certificate]) -> str:
+    if not shown:
+        return "it shows no certificate"
+    try:
+        policy.time(datetime.now(UTC)).build_client_verifier().verify(shown[0], shown[1:])
+    except VerificationError as error:
+        return f"its certificate is not accepted: {error}"
+    return ""
+
+
 def _peer_name(endpoint: Endpoint) -> str:
     address = endpoint.connection.get_peer_address()
     return "unknown" if address is None else f"{address[0]}:{address[1]}"
-
-
-def _no_op(endpoint: Endpoint) -> None:
-    """A server needs not be told that a tunnel is ready: its calls say so."""
 
 
 def _nothing() -> None:

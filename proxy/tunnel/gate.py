@@ -97,6 +97,6 @@ def _deadline(request: TunnelRequest, clock: PeerClock, traffic_class: TrafficCl
     if request.deadline is None or clock.offset_s is None:
         return counted
     deadline = request.deadline.shifted(clock.offset_s)
-    # A deadline never grows across a hop: grpc-timeout, counted from arrival, is an upper bound of the limit.
+    # A limit never grows across a hop, however wrong the clocks' comparison: grpc-timeout from arrival bounds it.
     limit_at = min(deadline.limit_at, counted.limit_at)
     return Deadline(min(deadline.target_at, limit_at), limit_at)

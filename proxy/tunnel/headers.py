@@ -25,6 +25,7 @@ from proxy.tunnel.timeouts import LONGEST_TIMEOUT_S, format_timeout, parse_timeo
 
 _ACCEPT_ENCODING = ",".join(KNOWN_ENCODINGS).encode()
 _RESPONSE_HEAD: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+_CODES = {b"%d" % code: code for code in Code}
 _HTTP_STATUS: dict[str, Code] = {
     "400": Code.INTERNAL,
     "401": Code.UNAUTHENTICATED,
@@ -87,8 +88,9 @@ def encode_request(head: CallHead, *, authority: str, token: bytes, priority: in
 def decode_request(headers: Headers) -> TunnelRequest:
     """Read a request's header section.
 
-    Raises `TunnelProtocolError` with the status for the caller: INVALID_ARGUMENT for a malformed `grpc-timeout`,
-    UNIMPLEMENTED for an unknown `grpc-encoding`, INTERNAL for what is no gRPC call at all.
+    Of several `grpc-timeout` fields the shortest counts. Raises `TunnelProtocolError` with the status for the caller:
+    INVALID_ARGUMENT for a malformed `grpc-timeout`, UNIMPLEMENTED for an unknown `grpc-encoding`, INTERNAL for what is
+    no gRPC call at all.
     """
     fields = dict(headers)
     if fields.get(b":method") != b"POST":
@@ -161,7 +163,7 @@ def decode_status(headers: Headers) -> CallStatus:
     """Read the section that ends an answer. A status that is no number is UNKNOWN, as in grpc."""
     fields = dict(headers)
     raw = fields.get(b"grpc-status", b"")
-    code = int(raw) if raw.isdigit() and int(raw) <= Code.UNAUTHENTICATED else Code.UNKNOWN
+    code = _CODES.get(raw, Code.UNKNOWN)
     message = decode_message(fields.get(b"grpc-message", b""))
     if not raw:
         message = "the answer ended without grpc-status"

@@ -116,6 +116,8 @@ class MessageDecoder:
             raise _too_large(len(data), self._max_message_bytes)
         if not inflater.eof:
             raise TunnelProtocolError(f"message ends before its {self._encoding} data does")
+        if inflater.unused_data:
+            raise TunnelProtocolError(f"message goes on after its {self._encoding} data")
         return data
 
 

@@ -82,15 +82,18 @@ def encode_metadata(metadata: Metadata) -> Headers:
 def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
     """End-to-end metadata of a header section.
 
-    A `-bin` value that is not base64 is dropped; commas separate several.
+    What gRPC does not allow is dropped, as grpc refuses a whole call that carries it on: other characters in a key than
+    its own, in a value than printable ASCII, a `-bin` value that is not base64. Commas separate several `-bin` values.
     """
     metadata: list[tuple[str, MetadataValue]] = []
     for raw_key, raw_value in headers:
         key = raw_key.decode("latin-1")
-        if not is_end_to_end(key):
+        if not is_end_to_end(key) or _KEY.match(key) is None:
             continue
         if not key.endswith("-bin"):
-            metadata.append((key, raw_value.decode("latin-1")))
+            text = raw_value.decode("latin-1")
+            if _NOT_PRINTABLE.search(text) is None:
+                metadata.append((key, text))
             continue
         for part in raw_value.split(b","):
             value = part.strip()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from proxy.testing.stack import HeadwayStack, ProcessStack
 from tests.conformance.backend import Backend
 from tests.conformance.client import Client
 
@@ -54,16 +55,14 @@ class Path:
         if self.is_direct:
             yield backend_address
             return
-        stack_module = pytest.importorskip("proxy.testing.stack")
-        ends = {} if max_message_bytes is None else {"max_message_bytes": max_message_bytes}
-        async with stack_module.HeadwayStack(backend_address, transport=self.name, proxy=ends, daemon=ends) as stack:
+        ends: dict[str, int] = {} if max_message_bytes is None else {"max_message_bytes": max_message_bytes}
+        async with HeadwayStack(backend_address, transport=self.name, proxy=ends, daemon=ends) as stack:
             yield stack.address
 
     @contextlib.asynccontextmanager
     async def processes(self, backend_address: str) -> AsyncIterator["Processes"]:
         """Like `open`, with proxy and daemon as processes of their own."""
-        stack_module = pytest.importorskip("proxy.testing.stack")
-        async with stack_module.ProcessStack(backend_address, transport=self.name) as stack:
+        async with ProcessStack(backend_address, transport=self.name) as stack:
             yield Processes(stack.address, {"proxy": stack.proxy_pid, "daemon": stack.daemon_pid})
 
 
@@ -86,8 +85,6 @@ class Target:
 
 @pytest.fixture(scope="module")
 def path(request: pytest.FixtureRequest) -> Path:
-    if request.param != "direct":
-        pytest.importorskip("proxy.testing.stack")
     return Path(request.param)
 
 

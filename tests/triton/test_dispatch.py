@@ -6,6 +6,7 @@ Triton `a` has all test models; `b` has some of them too, so that a route can sp
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,19 +19,21 @@ import pytest
 import pytest_asyncio
 import tritonclient.grpc as syncclient
 import tritonclient.grpc.aio as grpcclient
+from tritonclient.grpc.aio import InferenceServerClient as Client
 from tritonclient.utils import InferenceServerException
 
 from proxy.clock import MonotonicClock
 from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
+from proxy.daemon.triton import HEALTH_CHECK, MODEL_INFER
 from proxy.demo.triton_server import TritonServer, TritonSettings
 from proxy.edge.server import EdgeServer, EdgeSettings
 from proxy.http2.outgoing import GrpcCarrier, channel_options
 from proxy.tasks import spawn
+from proxy.testing.stack import HeadwayStack
 from tests.unit.daemon.stub_triton import infer_request
 
 CLOCK = MonotonicClock()
-CHECK = "/grpc.health.v1.Health/Check"
 ROUTES = {
     "words": ("round_robin", [("a", "echo", 0.9), ("b", "failing", 0.5)]),
     "numbers": ("round_robin", [("a", "repeat", 0.9), ("b", "repeat_twin", 0.5)]),
@@ -38,7 +41,6 @@ ROUTES = {
     "naps": ("static:sleepy", [("a", "sleepy", 0.9)]),
     "nothing": ("round_robin", [("a", "no_such_model", 0.9)]),
 }
-Client = grpcclient.InferenceServerClient
 
 
 class Served:
@@ -65,9 +67,7 @@ async def served(**tritons: TritonServer) -> AsyncIterator[Served]:
         if all(triton in tritons for triton, _, _ in candidates)
     )
     backends = tuple(BackendSettings(name, triton.grpc_url) for name, triton in tritons.items())
-    dispatcher = Dispatcher(
-        DispatchSettings(backends, "a", "127.0.0.1:0", routes), carriers, clock=CLOCK
-    )
+    dispatcher = Dispatcher(DispatchSettings(backends, "a", "127.0.0.1:0", routes), carriers, clock=CLOCK)
     server = EdgeServer(EdgeSettings("127.0.0.1:0"), handler=dispatcher, clock=CLOCK)
     await server.start()
     probe = spawn(dispatcher.probe.run(), name="probe")
@@ -77,7 +77,7 @@ async def served(**tritons: TritonServer) -> AsyncIterator[Served]:
         probe.cancel()
         await server.stop()
         for channel in channels.values():
-            await channel.close()
+            await channel.close(grace=None)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -153,7 +153,7 @@ async def test_a_route_answers_with_the_candidates_values_under_its_own_name(cli
 
 async def test_trailers_say_who_answered(daemon: Served) -> None:
     async with grpc.aio.insecure_channel(daemon.url) as channel:
-        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(infer_request("naps"))
+        call = channel.unary_unary(MODEL_INFER, None, None)(infer_request("naps"))
         trailers = dict(await call.trailing_metadata())
     assert trailers["x-headway-model"] == "sleepy"
     assert trailers["x-headway-instance"] == "a"
@@ -218,7 +218,7 @@ async def test_tokens_arrive_one_by_one(client: Client) -> None:
         if response.parameters["triton_final_response"].bool_param:
             break
     assert indices == [0, 1, 2, 3]
-    assert all(later - earlier > 0.05 for earlier, later in zip(arrived, arrived[1:], strict=False))
+    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(arrived))
 
 
 def from_sync_client(url: str, model: str, count: int, answers: int, **more: Any) -> list[tuple[str, list[int], bool]]:
@@ -370,7 +370,7 @@ async def test_a_client_that_gives_up_frees_the_model(daemon: Served, client: Cl
 async def until(condition: Callable[[], bool]) -> None:
     """Give the event loop turns until something has come about."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- what is waited for has no event
             await asyncio.sleep(0)
 
 
@@ -399,8 +399,13 @@ async def test_a_triton_that_goes_away_is_replaced_and_used_again_when_it_is_bac
         assert await model() == "echo"
         await lost.start()
         async with asyncio.timeout(3):
-            while await model() != "failing":
-                await asyncio.sleep(0.05)
+            while await model() != "failing":  # each look is a request
+                pass
+
+
+async def to_the_end(tokens: AsyncIterator[Any]) -> None:
+    async for _, error in tokens:
+        assert error is None
 
 
 async def test_a_triton_killed_under_a_stream_makes_it_unavailable_and_is_named(
@@ -413,13 +418,11 @@ async def test_a_triton_killed_under_a_stream_makes_it_unavailable_and_is_named(
     ):
         daemon.dispatcher.use_policy("numbers", "static:repeat_twin")
         tokens = stream(client, "numbers", count_to(1000, 0.02))
-        result, error = await anext(tokens)
+        _, error = await anext(tokens)
         assert error is None
         await lost.kill()
-        async with asyncio.timeout(2):
-            with pytest.raises(grpc.aio.AioRpcError) as ended:
-                async for result, error in tokens:
-                    assert error is None
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await asyncio.wait_for(to_the_end(tokens), 2)
         assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
         assert str(ended.value.details()).startswith(f"triton 'b' at {lost.grpc_url} ")
 
@@ -433,7 +436,7 @@ async def test_with_the_default_triton_away_calls_fail_at_once_by_name_and_healt
         Client(daemon.url) as client,
         grpc.aio.insecure_channel(daemon.url) as channel,
     ):
-        check = channel.unary_unary(CHECK)
+        check = channel.unary_unary(HEALTH_CHECK, None, None)
         assert await check(b"") == b"\x08\x01"
         await only.kill()
         started = CLOCK.now()
@@ -450,6 +453,32 @@ async def test_with_the_default_triton_away_calls_fail_at_once_by_name_and_healt
                     await client.infer("echo", words(b"x"))
                     break
                 except InferenceServerException:
-                    await asyncio.sleep(0.05)
+                    continue
         assert await check(b"") == b"\x08\x01"
         await until(lambda: daemon.dispatcher.report().serving == ("a",))
+
+
+CLASSES = {
+    "strict": {"deadline": "150ms", "on_miss": "fail"},
+    "lenient": {"deadline": "150ms", "on_miss": "deliver"},
+}
+
+
+async def test_through_the_tunnel_classes_decide_what_becomes_of_late_answers(triton: TritonServer) -> None:
+    routes = {"naps": {"policy": "static:sleepy", "candidates": [{"triton": "a", "model": "sleepy", "quality": 1}]}}
+    async with (
+        HeadwayStack(
+            triton.grpc_url, daemon={"routes": routes}, top={"classes": CLASSES, "default_class": "lenient"}
+        ) as stack,
+        Client(stack.address) as client,
+    ):
+        started = CLOCK.now()
+        strict = {"x-traffic-class": "strict"}
+        status, text = await outcome(client.infer("naps", nap(30.0), headers=strict))
+        assert status == "StatusCode.DEADLINE_EXCEEDED"
+        assert text.startswith("the deadline of class strict passed before the answer")  # both ends keep it
+        assert 0.14 < CLOCK.now() - started < 0.5
+        late = await client.infer("naps", nap(0.3), headers={"x-traffic-class": "lenient"})
+        assert late.get_response().model_name == "naps"
+        in_time = await client.infer("naps", nap(0.01), headers=strict)
+        assert in_time.get_response().parameters["headway_model"].string_param == "sleepy"

@@ -73,6 +73,15 @@ async def test_the_next_candidate_answers_when_the_first_does_not(path: str) -> 
     assert (await ask(path, about("llm"), a, b)).status.message == "triton is unreachable: connection refused"
 
 
+async def test_a_candidate_that_is_ready_is_asked_before_one_that_is_not() -> None:
+    a, b = StubTriton({"large": StubModel(ready=False)}), StubTriton({"small": StubModel()})
+    dispatcher = daemon(settings(TWO), a=a, b=b)
+    await dispatcher.probe.probe()
+    await exchange(MemoryCarrier(dispatcher), head(messages.MODEL_METADATA), about("llm"))
+    assert messages.MODEL_METADATA not in {call.head.path for call in a.carrier.calls}
+    assert b.carrier.calls[-1].head.path == messages.MODEL_METADATA
+
+
 async def test_statistics_of_a_route_are_its_candidates_together() -> None:
     a, b = tritons()
     carrier = MemoryCarrier(daemon(settings(TWO), a=a, b=b))

@@ -62,7 +62,7 @@ async def test_the_class_s_deadline_ends_the_story_until_the_answer_begins() -> 
         limit.answer_by(CLOCK.now() + 0.02)
         await wait_for_ever()
 
-    with pytest.raises(CallError, match="class 'strict' fails late answers") as late:
+    with pytest.raises(CallError, match="deadline of class strict passed") as late:
         await limit.hold(story())
     assert late.value.reason == "rejected-deadline-expired"
 
@@ -134,4 +134,4 @@ async def watched(call: CallHead, *requests: bytes) -> CallStatus:
 
 async def test_a_stream_is_held_to_its_class_from_its_first_message_on() -> None:
     status = await watched(head(target_s=0.03, limit_s=60), b"x")
-    assert status.message == "no answer had begun by the deadline, and class 'strict' fails late answers"
+    assert status.message == "the deadline of class strict passed before the answer began"

@@ -291,6 +291,30 @@ async def test_a_sequence_stays_on_its_candidate_within_a_stream() -> None:
     assert sorted(texts(answer)) == ["large:1", "large:3", "large:4", "small:2"]
 
 
+async def test_a_sequence_whose_triton_is_lost_ends_the_call_and_may_go_elsewhere_afterwards() -> None:
+    a, b = StubTriton({"large": StubModel()}), StubTriton({"small": StubModel()})
+    carrier = MemoryCarrier(daemon(settings(TWO, policy="static:large"), a=a, b=b))
+    await exchange(carrier, head(STREAM), infer_request("llm", "1", sequence_id=5, sequence_start=True))
+    a.down = True
+    lost = await exchange(carrier, head(STREAM), infer_request("llm", "2", sequence_id=5))
+    assert (lost.status.code, b.seen) == (Code.UNAVAILABLE, [])
+    again = await exchange(carrier, head(STREAM), infer_request("llm", "3", sequence_id=5))
+    assert texts(again) == ["small:3"]
+
+
+async def test_headers_are_sent_once_however_many_tritons_send_some() -> None:
+    a = StubTriton({"large": StubModel()}, headers=(("h", "a"),))
+    b = StubTriton({"small": StubModel()}, headers=(("h", "b"),))
+    call = MemoryCarrier(daemon(settings(TWO), a=a, b=b)).open(head(STREAM))
+    for _ in range(2):
+        await call.send(infer_request("llm"))
+    await call.close_sending()
+    events = []
+    while not isinstance(event := await call.receive(), CallStatus):
+        events.append(type(event))
+    assert events == [InitialMetadata, bytes, bytes]
+
+
 async def test_a_cancelled_stream_is_cancelled_at_every_triton() -> None:
     a, b = StubTriton({"large": StubModel(gate=asyncio.Event())}), StubTriton({"small": StubModel()})
     dispatcher = daemon(settings(TWO), a=a, b=b)

@@ -215,6 +215,11 @@ def test_the_index_has_the_models_of_all_tritons_and_the_routes() -> None:
     assert ("away", "", "UNAVAILABLE") not in listed(triton.merged_index(answers, routes, ready_only=True))
 
 
+def test_a_model_that_one_triton_has_loaded_and_another_has_not_is_listed_once() -> None:
+    answers = {"a": index(("echo", "1", "READY"), ("cold", "", "")), "b": index(("echo", "", ""), ("cold", "", ""))}
+    assert listed(triton.merged_index(answers, [], ready_only=False)) == [("echo", "1", "READY"), ("cold", "", "")]
+
+
 def test_a_route_hides_the_model_of_its_name_in_the_index() -> None:
     routes = [triton.IndexedRoute("large", (("a", "small"),))]
     answers = {"a": index(("large", "7", "READY"), ("small", "1", "READY"))}

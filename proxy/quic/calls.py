@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from proxy.errors import Code, H3Code, TunnelProtocolError
+from proxy.quic.http3 import MAX_HEADER_BYTES
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
 from proxy.tunnel.flow import HIGH_WATER_BYTES, ReceiveCredit
+from proxy.tunnel.frames import DATA, FrameReader
 from proxy.tunnel.headers import TunnelRequest, encode_initial_metadata, encode_status
-from proxy.tunnel.messages import DecodedMessage, encode_prefix
+from proxy.tunnel.messages import DecodedMessage
 from proxy.tunnel.metadata import Headers
 from proxy.tunnel.stream import AnswerReader, CallEvent, Half, HalfState, Input, RequestEvent, RequestReader
 
 if TYPE_CHECKING:
     from proxy.quic.endpoint import Endpoint
+
+
+_Reader = AnswerReader | RequestReader
+_Event = CallEvent | RequestEvent
 
 
 class _StreamCall:
@@ -29,23 +35,34 @@ class _StreamCall:
         self._arrival: asyncio.Future[None] | None = None
         self._space: asyncio.Future[None] | None = None
         self._sending = HalfState()
+        self._frames = FrameReader(max_header_bytes=MAX_HEADER_BYTES)
 
     def on_room(self) -> None:
         """The endpoint: there is room to write again."""
         if self._space is not None and not self._space.done():
             self._space.set_result(None)
 
-    def _write_message(self, message: bytes, *, last: bool, batch: bool = False) -> None:
-        http = self._endpoint.http
-        if http is not None:
-            http.send_data(self._stream_id, message, last, prefix=encode_prefix(len(message)))
-            self._endpoint.flush_soon(batch=batch)
-
     async def _wait_for_room(self) -> None:
         connection = self._endpoint.connection
         while connection.unsent_bytes(self._stream_id) > HIGH_WATER_BYTES and not self._sending.is_over:
             self._space = asyncio.get_running_loop().create_future()
             await self._space
+
+    def _read(self, data: bytes, reader: _Reader, *, ended: bool) -> Iterator[_Event]:
+        """The events in bytes of the stream. Raises `TunnelProtocolError`, also while it is iterated over."""
+        frames = self._frames.feed(data)
+        if ended and not self._frames.is_between_frames:
+            raise TunnelProtocolError("the stream ended within a frame", h3_code=H3Code.FRAME_ERROR)
+        http = self._endpoint.http
+        last = len(frames) - 1
+        for index, (frame_type, payload) in enumerate(frames):
+            if frame_type == DATA:
+                yield from reader.data(payload, ended=ended and index == last)
+            elif http is not None:
+                headers = http.read_headers(self._stream_id, payload)
+                yield from reader.headers(headers, ended=ended and index == last)
+        if ended and not frames:
+            yield from reader.data(b"", ended=True)
 
     def _give_back(self, size_bytes: int) -> None:
         if size_bytes:
@@ -70,6 +87,7 @@ class StreamOutgoingCall(_StreamCall):
         self._reader = AnswerReader(peer=peer, max_message_bytes=max_message_bytes)
         self._queue: deque[CallEvent] = deque()
         self._over = False
+        self._held = b""
         endpoint.use(stream_id, self)
 
     def __repr__(self) -> str:
@@ -81,20 +99,28 @@ class StreamOutgoingCall(_StreamCall):
         """The stream that carries the call."""
         return self._stream_id
 
-    def start(self, headers: Headers) -> None:
-        """Send the header section that starts the call."""
+    def start(self, headers: Headers, *, hold: bool = False) -> None:
+        """Send the header section that starts the call; with `hold`, together with the first message."""
         http = self._endpoint.http
-        if http is not None:
-            http.send_headers(self._stream_id, headers)
-            self._sending.advance(Input.HEADERS)
+        if http is None:
+            return
+        self._sending.advance(Input.HEADERS)
+        frame = http.headers_frame(self._stream_id, headers)
+        if hold:
+            self._held = frame
+        else:
+            http.send(self._stream_id, frame)
             self._endpoint.flush_soon(batch=True)
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
-        if self._sending.is_over:
+        http = self._endpoint.http
+        if self._sending.is_over or http is None:
             return
         self._sending.advance(Input.MESSAGE)
-        self._write_message(message, last=last, batch=True)
+        held, self._held = self._held, b""
+        http.send_message(self._stream_id, message, before=held, end_stream=last)
+        self._endpoint.flush_soon(batch=True)
         if last:
             self._sending.advance(Input.END)
         else:
@@ -102,12 +128,12 @@ class StreamOutgoingCall(_StreamCall):
 
     async def close_sending(self) -> None:
         """See the port."""
-        if self._sending.is_over:
+        http = self._endpoint.http
+        if self._sending.is_over or http is None:
             return
         self._sending.advance(Input.END)
-        self._endpoint.connection.send_stream_data(self._stream_id, b"", end_stream=True)
-        if self._endpoint.http is not None:
-            self._endpoint.http.end_sending(self._stream_id)
+        held, self._held = self._held, b""
+        http.send(self._stream_id, held, end_stream=True)
         self._endpoint.flush_soon(batch=True)
 
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
@@ -127,11 +153,24 @@ class StreamOutgoingCall(_StreamCall):
 
     # From the endpoint
 
-    def on_headers(self, headers: Headers, *, ended: bool) -> None:
-        self._feed(lambda: self._reader.headers(headers, ended=ended), 0)
-
-    def on_data(self, data: bytes, *, ended: bool) -> None:
-        self._feed(lambda: self._reader.data(data, ended=ended), len(data))
+    def on_bytes(self, data: bytes, *, ended: bool) -> None:
+        """See `StreamUser`."""
+        if self._over:
+            return
+        messages = 0
+        try:
+            for event in self._read(data, self._reader, ended=ended):
+                if isinstance(event, CallStatus):
+                    self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
+                    return
+                if isinstance(event, InitialMetadata | DecodedMessage):
+                    messages += isinstance(event, DecodedMessage)
+                    self._queue.append(event)
+        except TunnelProtocolError as error:
+            self._end(CallStatus(error.code, str(error)), error.h3_code)
+            return
+        self._give_back(self._credit.arrived(len(data), finished=messages))
+        self._wake()
 
     def on_reset(self, error_code: int) -> None:
         if not self._over:
@@ -149,25 +188,6 @@ class StreamOutgoingCall(_StreamCall):
             self._break_sending()
             self._queue.append(CallStatus(Code.UNAVAILABLE, f"{self._peer}: {reason}"))
             self._wake()
-
-    def _feed(self, read: Callable[[], Iterable[CallEvent]], size_bytes: int) -> None:
-        if self._over:
-            return
-        try:
-            events = read()
-        except TunnelProtocolError as error:
-            self._end(CallStatus(error.code, str(error)), error.h3_code)
-            return
-        messages = 0
-        for event in events:
-            if isinstance(event, CallStatus):
-                self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
-                return
-            messages += isinstance(event, DecodedMessage)
-            self._queue.append(event)
-        if size_bytes:
-            self._give_back(self._credit.arrived(size_bytes, finished=messages))
-        self._wake()
 
     def _end(self, status: CallStatus, abort_with: H3Code | None) -> None:
         """The call is over; what of the stream is still open is given up."""
@@ -247,17 +267,21 @@ class StreamIncomingCall(_StreamCall):
         http = self._endpoint.http
         if self._sending.state is Half.IDLE and http is not None:
             self._sending.advance(Input.HEADERS)
-            http.send_headers(self._stream_id, encode_initial_metadata(metadata))
+            http.send(self._stream_id, http.headers_frame(self._stream_id, encode_initial_metadata(metadata)))
             self._endpoint.flush_soon()
 
     async def send(self, message: bytes) -> None:
         """See the port."""
-        if self._sending.state is Half.IDLE:
-            await self.send_initial_metadata(())
-        if self._sending.is_over:
+        http = self._endpoint.http
+        if self._sending.is_over or http is None:
             return
+        before = b""
+        if self._sending.state is Half.IDLE:
+            self._sending.advance(Input.HEADERS)
+            before = http.headers_frame(self._stream_id, encode_initial_metadata(()))
         self._sending.advance(Input.MESSAGE)
-        self._write_message(message, last=False)
+        http.send_message(self._stream_id, message, before=before)
+        self._endpoint.flush_soon()
         await self._wait_for_room()
 
     async def finish(self, status: CallStatus) -> None:
@@ -278,7 +302,8 @@ class StreamIncomingCall(_StreamCall):
             return
         trailers_only = self._sending.state is Half.IDLE
         self._sending.advance(Input.STATUS)
-        http.send_headers(self._stream_id, encode_status(status, trailers_only=trailers_only), end_stream=True)
+        trailers = http.headers_frame(self._stream_id, encode_status(status, trailers_only=trailers_only))
+        http.send(self._stream_id, trailers, end_stream=True)
         if not self._reader.half.is_over:
             # The rest of the request is of no use any more (RFC 9114 section 4.1).
             self._reader.half.advance(Input.BREAK)
@@ -288,11 +313,24 @@ class StreamIncomingCall(_StreamCall):
 
     # From the endpoint
 
-    def on_headers(self, headers: Headers, *, ended: bool) -> None:
-        self._feed(lambda: self._reader.headers(headers, ended=ended), 0)
-
-    def on_data(self, data: bytes, *, ended: bool) -> None:
-        self._feed(lambda: self._reader.data(data, ended=ended), len(data))
+    def on_bytes(self, data: bytes, *, ended: bool) -> None:
+        """See `StreamUser`."""
+        if self._reader.half.is_over:
+            return
+        messages = 0
+        try:
+            for event in self._read(data, self._reader, ended=ended):
+                if isinstance(event, TunnelRequest):
+                    self._cancel_handler = self._on_request(self, event)
+                elif event is None or isinstance(event, DecodedMessage):
+                    messages += event is not None
+                    self._queue.append(event)
+        except TunnelProtocolError as error:
+            self._break_off(CallStatus(error.code, str(error)))
+            return
+        if not self._reader.half.is_over:
+            self._give_back(self._credit.arrived(len(data), finished=messages))
+        self._wake()
 
     def on_reset(self, error_code: int) -> None:
         self._reader.broken()
@@ -304,24 +342,6 @@ class StreamIncomingCall(_StreamCall):
     def on_lost(self, reason: str) -> None:
         self._reader.broken()
         self._give_up()
-
-    def _feed(self, read: Callable[[], Iterable[RequestEvent]], size_bytes: int) -> None:
-        if self._reader.half.is_over:
-            return
-        messages = 0
-        try:
-            for event in read():
-                if isinstance(event, TunnelRequest):
-                    self._cancel_handler = self._on_request(self, event)
-                    continue
-                messages += event is not None
-                self._queue.append(event)
-        except TunnelProtocolError as error:
-            self._break_off(CallStatus(error.code, str(error)))
-            return
-        if size_bytes and not self._reader.half.is_over:
-            self._give_back(self._credit.arrived(size_bytes, finished=messages))
-        self._wake()
 
     def _break_off(self, status: CallStatus) -> None:
         """Answer with a status on our own account: the request can't be served on."""

@@ -180,7 +180,7 @@ class QuicTunnel:
         headers = encode_request(
             head, authority=self._settings.address, token=self._settings.token(), priority=priority, now=now
         )
-        call.start(headers)
+        call.start(headers, hold=head.unary)
         return call
 
     # Connecting

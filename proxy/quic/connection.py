@@ -28,7 +28,7 @@ from aioquic.quic.connection import (
     QuicReceiveContext,
     stream_is_unidirectional,
 )
-from aioquic.quic.packet import QuicFrameType, QuicPacketType
+from aioquic.quic.packet import QuicFrameType, QuicPacketType, pull_quic_transport_parameters
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 from cryptography import x509
@@ -122,6 +122,11 @@ class ScheduledConnection(QuicConnection):
         sender = self._senders.get(stream_id)
         return 0 if sender is None else sender.unsent_bytes
 
+    def is_receiving(self, stream_id: int) -> bool:
+        """True while the peer may still send on a stream."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and not stream.receiver.is_finished
+
     def grant(self, stream_id: int, consumed_bytes: int) -> None:
         """The application has consumed this much of a stream: let the peer send as much again."""
         stream = self._streams.get(stream_id)
@@ -149,7 +154,7 @@ class ScheduledConnection(QuicConnection):
 
     @property
     def peer_certificates(self) -> list[x509.Certificate]:
-        """What the peer showed, its own certificate first; empty if none. Only that it holds the key has been checked."""
+        """What the peer showed, its own certificate first; empty if none. Only its signature has been checked."""
         own = self.tls._peer_certificate
         return [] if own is None else [own, *self.tls._peer_certificate_chain]
 
@@ -226,12 +231,43 @@ class ScheduledConnection(QuicConnection):
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, tuple[str, int]]]:
         self._now = now
+        if self._has_nothing_to_send(now):
+            self._pacing_at = None
+            return []
         datagrams = super().datagrams_to_send(now)
         if self._handshake_confirmed and self._close_event is None and self._network_paths[0].is_validated:
             size = self._mtu.next_probe()
             if size is not None:
                 datagrams += self._mtu_probe(size, now)
         return datagrams
+
+    def _has_nothing_to_send(self, now: float) -> bool:
+        """True where aioquic would set up a packet and throw it away. Most flushes of an RPC connection end here."""
+        if not self._handshake_confirmed or self._close_pending or len(self._network_paths) > 1 or self._mtu.may_probe:
+            return False
+        ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at
+        if ack_at is not None and ack_at <= now:
+            return False
+        return not (self._has_data() or self._has_control_frames())
+
+    def _has_control_frames(self) -> bool:
+        path = self._network_paths[0]
+        max_data, max_streams = self._local_max_data, self._local_max_streams_bidi
+        return bool(
+            self._probe_pending
+            or self._ping_pending
+            or self._finished
+            or self._handshake_done_pending
+            or self._retire_connection_ids
+            or self._streams_blocked_pending
+            or path.remote_challenges
+            or not (path.is_validated or path.local_challenge_sent)
+            or max_data.value != max_data.sent
+            or max_data.used + self._limits.connection_window_bytes * 3 // 4 > max_data.value
+            or max_streams.sent - max_streams.used < max_streams.value - max_streams.sent
+            or not all(cid.was_sent for cid in self._host_cids)
+            or not self._crypto_streams[tls.Epoch.ONE_RTT].sender.buffer_is_empty
+        )
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
@@ -300,6 +336,8 @@ class ScheduledConnection(QuicConnection):
             if builder.packet_is_empty:
                 return
             self._loss._pacer.update_after_send(now=now)
+            if not self._has_data() and not self._has_control_frames():
+                return
 
     # Frames
 
@@ -521,6 +559,14 @@ class ScheduledConnection(QuicConnection):
             self._signals[stream.stream_id] = None
 
     # Path MTU
+
+    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:  # noqa: FBT001, FBT002
+        # aioquic checks max_udp_payload_size and forgets it. A larger datagram makes QUICHE (Envoy; 1472 bytes at
+        # most) close the connection with QUIC_PACKET_TOO_LARGE, so none is probed for.
+        super()._parse_transport_parameters(data, from_session_ticket)
+        limit = pull_quic_transport_parameters(Buffer(data=data)).max_udp_payload_size
+        if limit is not None:
+            self._mtu.limit(limit)
 
     def _mtu_probe(self, size: int, now: float) -> list[tuple[bytes, tuple[str, int]]]:
         """A PING padded to `size`. Its loss says nothing of congestion (RFC 9000 section 14.4)."""

@@ -11,30 +11,23 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic import events
 
-from proxy.errors import H3Code
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.driver import Datagram, UdpPort
 from proxy.quic.http3 import GrpcHttp3
-from proxy.tunnel.metadata import Headers
 
 logger = logging.getLogger(__name__)
 
-MAX_HEADER_BYTES = 64 * 1024
-"""A header section, compressed, that is longer is refused. gRPC suggests 8 KiB and grpcio's hard limit is 16 KiB by
-default; Envoy accepts 60 KiB."""
+_UNIDIRECTIONAL = 0x2
+"""Bit of a stream number (RFC 9000 section 2.1)."""
 
 
 class StreamUser(Protocol):
     """A call on one stream, as the endpoint feeds it."""
 
-    def on_headers(self, headers: Headers, *, ended: bool) -> None:
-        """A header section arrived."""
-
-    def on_data(self, data: bytes, *, ended: bool) -> None:
-        """Bytes of the body arrived."""
+    def on_bytes(self, data: bytes, *, ended: bool) -> None:
+        """Bytes of the stream arrived, in order; `ended` with the last ones."""
 
     def on_reset(self, error_code: int) -> None:
         """The peer gave up its half of the stream."""
@@ -75,6 +68,7 @@ class Endpoint:
         self._on_ids = on_ids
         self._batch_window_s = batch_window_s
         self._users: dict[int, StreamUser] = {}
+        self._released: set[int] = set()
         self._flush_pending = False
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
@@ -103,8 +97,9 @@ class Endpoint:
         self._users[stream_id] = user
 
     def release(self, stream_id: int) -> None:
-        """The stream's call is over."""
-        self._users.pop(stream_id, None)
+        """The stream's call is over. What the peer still sends on it is passed over."""
+        if self._users.pop(stream_id, None) is not None and self.connection.is_receiving(stream_id):
+            self._released.add(stream_id)
 
     def flush_soon(self, *, batch: bool = False) -> None:
         """Send what there is to send at the end of this turn, or, with `batch`, once the batch window is over."""
@@ -114,8 +109,6 @@ class Endpoint:
 
     def abort(self, stream_id: int, error_code: int) -> None:
         """Give up both halves of a stream."""
-        if self.http is not None:
-            self.http.forget(stream_id)
         self.connection.reset_stream(stream_id, error_code)
         self.connection.stop_stream(stream_id, error_code)
         self.flush_soon()
@@ -168,17 +161,11 @@ class Endpoint:
         connection = self.connection
         while (event := connection.next_event()) is not None:
             if isinstance(event, events.StreamDataReceived):
-                self._http_events(event)
-            elif isinstance(event, events.StreamReset):
-                self._http_events(event)
-                if (user := self._users.get(event.stream_id)) is not None:
-                    user.on_reset(event.error_code)
-            elif isinstance(event, events.StopSendingReceived):
-                self._http_events(event)
-                if (user := self._users.get(event.stream_id)) is not None:
-                    user.on_stop(event.error_code)
+                self._stream_data(event)
+            elif isinstance(event, events.StreamReset | events.StopSendingReceived):
+                self._given_up(event)
             elif isinstance(event, events.HandshakeCompleted):
-                self.http = GrpcHttp3(connection, max_header_bytes=MAX_HEADER_BYTES)
+                self.http = GrpcHttp3(connection)
                 self._on_ready(self)
             elif isinstance(event, events.ConnectionIdIssued):
                 if self._on_ids is not None:
@@ -186,29 +173,35 @@ class Endpoint:
             elif isinstance(event, events.ConnectionTerminated):
                 self._finish(event.reason_phrase or f"closed with error 0x{event.error_code:x}")
 
-    def _http_events(self, event: events.QuicEvent) -> None:
-        if self.http is None:
-            return
-        for http_event in self.http.handle_event(event):
-            self._deliver(http_event)
-        while self.http.malformed:
-            stream_id, reason = self.http.malformed.pop()
-            logger.info("Stream %d ended: %s", stream_id, reason)
-            if (user := self._users.get(stream_id)) is not None:
-                user.on_reset(H3Code.MESSAGE_ERROR)
-
-    def _deliver(self, event: H3Event) -> None:
-        if not isinstance(event, HeadersReceived | DataReceived):
-            return
-        user = self._users.get(event.stream_id)
+    def _stream_data(self, event: events.StreamDataReceived) -> None:
+        stream_id = event.stream_id
+        user = self._users.get(stream_id)
         if user is None:
-            if self._accept is None or not isinstance(event, HeadersReceived):
+            if self.http is None:
                 return
-            user = self._users[event.stream_id] = self._accept(self, event.stream_id)
-        if isinstance(event, HeadersReceived):
-            user.on_headers(event.headers, ended=event.stream_ended)
-        else:
-            user.on_data(event.data, ended=event.stream_ended)
+            if stream_id & _UNIDIRECTIONAL:
+                self.http.handle_event(event)
+                return
+            if stream_id in self._released:
+                if event.end_stream:
+                    self._released.discard(stream_id)
+                return
+            if self._accept is None:
+                return
+            user = self._users[stream_id] = self._accept(self, stream_id)
+        user.on_bytes(event.data, ended=event.end_stream)
+
+    def _given_up(self, event: events.StreamReset | events.StopSendingReceived) -> None:
+        stream_id = event.stream_id
+        user = self._users.get(stream_id)
+        if isinstance(event, events.StreamReset):
+            self._released.discard(stream_id)
+            if user is not None:
+                user.on_reset(event.error_code)
+        elif user is not None:
+            user.on_stop(event.error_code)
+        if stream_id & _UNIDIRECTIONAL and self.http is not None:
+            self.http.handle_event(event)
 
     def _room(self, stream_id: int) -> None:
         user = self._users.get(stream_id)

@@ -22,7 +22,8 @@ class PathMtuSearch:
     def __init__(self, base_bytes: int, *, enabled: bool = True) -> None:
         self._base_bytes = base_bytes
         self._size_bytes = base_bytes
-        self._left = [size for size in PROBE_SIZES if size > base_bytes] if enabled else []
+        self._sizes = [size for size in PROBE_SIZES if size > base_bytes] if enabled else []
+        self._left = list(self._sizes)
         self._attempts = 0
         self._in_flight = False
 
@@ -33,6 +34,16 @@ class PathMtuSearch:
     def size_bytes(self) -> int:
         """The largest size that is known to pass."""
         return self._size_bytes
+
+    @property
+    def may_probe(self) -> bool:
+        """True if `next_probe` would name a size."""
+        return bool(self._left) and not self._in_flight
+
+    def limit(self, max_bytes: int) -> None:
+        """The peer takes no larger datagrams (RFC 9000 section 18.2, max_udp_payload_size)."""
+        self._sizes = [size for size in self._sizes if size <= max_bytes]
+        self._left = [size for size in self._left if size <= max_bytes]
 
     def next_probe(self) -> int | None:
         """The size to probe now, None while a probe is on its way or the search is over. The probe counts as sent."""
@@ -61,9 +72,13 @@ class PathMtuSearch:
             self._left.clear()
 
     def timed_out(self, times_in_a_row: int) -> bool:
-        """Nothing was heard for `times_in_a_row` probe timeouts. True if the base size is to be used from now on."""
+        """Nothing was heard for `times_in_a_row` probe timeouts. True if the base size is to be used from now on.
+
+        The search starts again: a peer that stood still for a moment looks the same as a path that shrank.
+        """
         if times_in_a_row < BLACK_HOLE_TIMEOUTS or self._size_bytes == self._base_bytes:
             return False
         self._size_bytes = self._base_bytes
-        self._left.clear()
+        self._left = list(self._sizes)
+        self._attempts = 0
         return True

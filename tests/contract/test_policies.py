@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.selection.base import Candidate, Policy, Request
@@ -41,7 +41,7 @@ requests_st = st.builds(
     deadline_at=st.floats(0, 200) | st.just(math.inf),
     size_bytes=st.integers(0, 1 << 30),
 )
-history_st = st.lists(st.tuples(requests_st, candidates_st), max_size=8)
+history_st = st.lists(st.tuples(requests_st, candidates_st), max_size=5)
 
 
 @pytest.fixture(params=SPECS)
@@ -50,6 +50,7 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@settings(max_examples=25)
 @given(history=history_st)
 def test_a_candidate_that_is_not_ready_is_chosen_only_if_none_is(
     spec: str, history: list[tuple[Request, list[Candidate]]]
@@ -66,6 +67,7 @@ def test_a_candidate_that_is_not_ready_is_chosen_only_if_none_is(
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@settings(max_examples=25)
 @given(history=history_st)
 def test_the_same_history_gives_the_same_choices(spec: str, history: list[tuple[Request, list[Candidate]]]) -> None:
     first, second = make_policy(spec), make_policy(spec)
@@ -75,6 +77,7 @@ def test_the_same_history_gives_the_same_choices(spec: str, history: list[tuple[
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@settings(max_examples=25)
 @given(history=history_st)
 def test_arguments_are_not_changed(spec: str, history: list[tuple[Request, list[Candidate]]]) -> None:
     policy = make_policy(spec)

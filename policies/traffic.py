@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Level = Literal["high", "low"]
 OnMiss = Literal["deliver", "fail"]
@@ -40,8 +40,7 @@ class TrafficClass:
     deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """Until when one call is to be answered, on this process's monotonic clock, in seconds.
 
     `target_at` is what the class (or `x-deadline-ms`) asks for and what schedulers order by; `limit_at` is the gRPC

@@ -1,6 +1,7 @@
 """The command line: reads the configuration, builds what a command runs, turns failures into one line and an exit code.
 
-Exit codes: 0 done, 1 failed (a configuration that can't be used among others), 2 the command line itself is wrong.
+Exit codes: 0 done, 1 failed (a configuration that can't be used among others), 2 the command line itself is wrong,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from proxy.logs import LEVELS, set_up_logging
 
 T = TypeVar("T")
 
-DONE, FAILED = 0, 1
+GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
+"""grpc's older poller takes a fifth less CPU time a call here (`ops/decisions`, `ops.bench overhead`)."""
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 CONGESTION_CONTROLS = ("reno", "cubic")
 """Those of aioquic; `bbr` joins when it is registered there."""
@@ -59,6 +63,7 @@ LogJson = Annotated[
 
 def main() -> None:
     """Entry point of the `headway` command."""
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)  # read when grpc is imported, which is later
     try:
         app(prog_name="headway")
     except ConfigError as error:
@@ -66,7 +71,8 @@ def main() -> None:
     except HeadwayError as error:
         _fail([f"headway: {error}"])
     except KeyboardInterrupt:
-        _fail(["headway: interrupted"])
+        print("headway: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _fail(lines: Sequence[str]) -> NoReturn:

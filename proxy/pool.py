@@ -95,6 +95,11 @@ class _PooledCall:
     def __repr__(self) -> str:
         return f"<PooledCall tried={sorted(self._tried)} {self._call!r}>"
 
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return "" if self._call is None else self._call.peer
+
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
         call = await self._caught_up()

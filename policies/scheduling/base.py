@@ -7,8 +7,7 @@ own streams and the tunnel's control call do not come here either: they always g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from policies.traffic import NO_DEADLINE, Level
 
@@ -18,8 +17,7 @@ were due this many seconds after it arrived, and is never called late. Linux' de
 5 s; network calls live longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOrder:
+class StreamOrder(NamedTuple):
     """What a scheduler may know of one stream."""
 
     stream_id: int

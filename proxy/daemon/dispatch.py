@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies.selection.base import Policy
 from policies.selection.registry import make_policy
@@ -265,4 +265,4 @@ class Unread:
 
 def _injected(head: CallHead, span: CallSpan) -> CallHead:
     metadata = span.inject(head.metadata)
-    return head if metadata is head.metadata else replace(head, metadata=metadata)
+    return head if metadata is head.metadata else head.with_metadata(metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.errors import Code
 from proxy.tunnel.exchange import CallHead, CallStatus, Carrier, IncomingCall, InitialMetadata, Metadata
@@ -25,7 +25,7 @@ class UnaryAnswer:
 
 async def ask(carrier: Carrier, head: CallHead, message: bytes) -> UnaryAnswer:
     """Make the call. Given up at once when this is cancelled."""
-    call = carrier.open(head if head.unary else replace(head, unary=True))
+    call = carrier.open(head if head.unary else head._replace(unary=True))
     answer: bytes | None = None
     initial: Metadata | None = None
     status: CallStatus | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policies.traffic import NO_DEADLINE, TrafficClass, call_deadline
 from proxy.errors import CallError, Code
@@ -30,8 +30,7 @@ class ClassifySettings:
     unknown_class: Literal["default", "reject"] = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(NamedTuple):
     """A call whose class and deadline are settled."""
 
     head: CallHead

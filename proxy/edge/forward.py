@@ -77,7 +77,8 @@ class Forwarder:
         onward = span.child()
         try:
             outgoing = self._carrier.open(head.with_metadata(onward.inject(head.metadata)))
-            if traffic_class.on_miss == "fail" and head.deadline.target_at < NO_DEADLINE:
+            # Of a stream of messages each has a deadline of its own, which the daemon sees to.
+            if traffic_class.on_miss == "fail" and head.unary and head.deadline.target_at < NO_DEADLINE:
                 try:
                     async with asyncio.timeout_at(head.deadline.target_at):
                         status = await relay(call, outgoing)
@@ -89,6 +90,8 @@ class Forwarder:
                     )
             else:
                 status = await relay(call, outgoing)
+            if outgoing.peer:
+                onward.address(outgoing.peer)
             onward.finish(status)
         finally:
             onward.finish(CallStatus(Code.CANCELLED, "the client went away"))

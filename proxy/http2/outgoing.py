@@ -119,6 +119,11 @@ class UnaryOutgoingCall:
     def __repr__(self) -> str:
         return f"<UnaryOutgoingCall to {self._name} started={self._call is not None}>"
 
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return ""
+
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""
         if self._call is None and self._events is None:
@@ -183,6 +188,11 @@ class StreamingOutgoingCall:
 
     def __repr__(self) -> str:
         return f"<StreamingOutgoingCall to {self._name} headers_seen={self._headers_seen}>"
+
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return ""
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """See the port."""

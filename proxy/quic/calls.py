@@ -81,10 +81,10 @@ class _StreamCall:
 class StreamOutgoingCall(_StreamCall):
     """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`."""
 
-    def __init__(self, endpoint: Endpoint, stream_id: int, *, peer: str, max_message_bytes: int) -> None:
+    def __init__(self, endpoint: Endpoint, stream_id: int, *, address: str, max_message_bytes: int) -> None:
         super().__init__(endpoint, stream_id)
-        self._peer = peer
-        self._reader = AnswerReader(peer=peer, max_message_bytes=max_message_bytes)
+        self._address = address
+        self._reader = AnswerReader(peer=f"daemon {address}", max_message_bytes=max_message_bytes)
         self._queue: deque[CallEvent] = deque()
         self._over = False
         self._held = b""
@@ -98,6 +98,11 @@ class StreamOutgoingCall(_StreamCall):
     def stream_id(self) -> int:
         """The stream that carries the call."""
         return self._stream_id
+
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return self._address
 
     def start(self, headers: Headers, *, hold: bool = False) -> None:
         """Send the header section that starts the call; with `hold`, together with the first message."""
@@ -186,7 +191,7 @@ class StreamOutgoingCall(_StreamCall):
         if not self._over:
             self._over = True
             self._break_sending()
-            self._queue.append(CallStatus(Code.UNAVAILABLE, f"{self._peer}: {reason}"))
+            self._queue.append(CallStatus(Code.UNAVAILABLE, f"daemon {self._address}: {reason}"))
             self._wake()
 
     def _end(self, status: CallStatus, abort_with: H3Code | None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,9 +25,10 @@ from proxy.control_call import CONTROL_PATH, ControlCall
 from proxy.errors import Code, HeadwayError
 from proxy.quic.calls import StreamOutgoingCall
 from proxy.quic.connection import ScheduledConnection
-from proxy.quic.driver import Datagram, UdpPort
+from proxy.quic.driver import Datagram
 from proxy.quic.endpoint import Endpoint
 from proxy.quic.limits import FlowLimits, PathStatistics
+from proxy.quic.port import OpenClientPort, Port, open_client_port
 from proxy.tasks import spawn
 from proxy.tunnel.exchange import CallHead, CallStatus, OutgoingCall
 from proxy.tunnel.headers import encode_request
@@ -77,14 +77,21 @@ class QuicTunnel:
     """A `proxy.tunnel.tunnel.Tunnel` over QUIC."""
 
     def __init__(
-        self, settings: QuicClientSettings, *, classes: Mapping[str, TrafficClass], clock: Clock, rng: random.Random
+        self,
+        settings: QuicClientSettings,
+        *,
+        classes: Mapping[str, TrafficClass],
+        clock: Clock,
+        rng: random.Random,
+        open_port: OpenClientPort = open_client_port,
     ) -> None:
         self._settings = settings
+        self._open_port = open_port
         self._classes = classes
         self._clock = clock
         self._rng = rng
         self._endpoint: Endpoint | None = None
-        self._port: UdpPort | None = None
+        self._port: Port | None = None
         self._state = TunnelState.CONNECTING
         self._reason = "not connected yet"
         self._settled = asyncio.Event()
@@ -161,9 +168,9 @@ class QuicTunnel:
     ) -> StreamOutgoingCall:
         now = self._clock.now()
         connection = endpoint.connection
-        stream_id = connection.get_next_available_stream_id()
+        stream_id = connection.open_stream()
         call = StreamOutgoingCall(
-            endpoint, stream_id, peer=f"daemon {self.name}", max_message_bytes=self._settings.max_message_bytes
+            endpoint, stream_id, address=self.name, max_message_bytes=self._settings.max_message_bytes
         )
         if traffic_class is not None:
             connection.order_stream(
@@ -203,20 +210,13 @@ class QuicTunnel:
 
     async def _connect(self) -> None:
         settings = self._settings
-        host, _, port_text = settings.address.rpartition(":")
-        host = host.strip("[]")
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, int(port_text), type=socket.SOCK_DGRAM)
-        family, _, _, _, address = infos[0]
-        udp_socket = socket.socket(family, socket.SOCK_DGRAM)
-        udp_socket.setblocking(False)  # noqa: FBT003 -- the standard library's signature
-        try:
-            udp_socket.connect(address)
-        except OSError:
-            udp_socket.close()
-            raise
+        host = settings.address.rpartition(":")[0].strip("[]")
+        port, address = await self._open_port(
+            settings.address, on_datagrams=self._received, on_unreachable=self._refused
+        )
         self._close_connection()
-        ready: asyncio.Future[None] = loop.create_future()
+        self._port = port
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def make_connection(on_room: Callable[[int], None]) -> ScheduledConnection:
             return ScheduledConnection(
@@ -227,16 +227,15 @@ class QuicTunnel:
                 configuration=self._configuration(host),
             )
 
-        self._port = UdpPort(udp_socket, on_datagrams=self._received, on_unreachable=self._refused)
         endpoint = self._endpoint = Endpoint(
-            port=self._port,
+            port=port,
             make_connection=make_connection,
             accept=None,
             on_ready=lambda _: _settle(ready),
             on_end=lambda _, reason: self._ended(ready, reason),
             batch_window_s=settings.batch_window_s,
         )
-        endpoint.connection.connect(address, now=self._port.now())
+        endpoint.connection.connect(address, now=port.now())
         endpoint.flush_soon()
         try:
             async with asyncio.timeout(settings.handshake_timeout_s):

@@ -39,6 +39,13 @@ from proxy.quic.path_mtu import PathMtuSearch
 from proxy.quic.send_buffer import SendBuffer
 from proxy.quic.stateless_reset import reset_token, shown_token
 
+LONE_ACK_DELAY_S = 0.020
+"""How long the acknowledgement of a single packet waits for an answer to ride on. Less than the max_ack_delay of 25 ms
+that peers reckon with (RFC 9000 section 18.2)."""
+BULK_ACK_DELAY_S = 0.001
+"""How long acknowledgements wait once several packets have come: aioquic's own delay."""
+BULK_DATAGRAMS = 2
+"""Datagrams after which acknowledgements are not held back any more (RFC 9000 section 13.2.2)."""
 STREAM_FRAME_ROOM = 32
 """A packet with less room than this is full: a frame's header alone takes up to 19 bytes."""
 _RESET_CAPACITY = 1 + 3 * 8
@@ -83,7 +90,10 @@ class ScheduledConnection(QuicConnection):
         self._now = 0.0
         super().__init__(**quic)
         self._mtu = PathMtuSearch(self._max_datagram_size, enabled=discover_path_mtu)
-        self._local_max_streams_bidi.value = limits.max_streams
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = limits.max_streams
+        self._ack_delay = LONE_ACK_DELAY_S
+        self._unacknowledged_datagrams = 0
+        self._take_ack_delay_out()
         if reset_secret is not None:
             self._host_cids[0].stateless_reset_token = reset_token(reset_secret, self._host_cids[0].cid)
 
@@ -116,6 +126,14 @@ class ScheduledConnection(QuicConnection):
         """Serve this stream before every scheduled one."""
         self._urgent[stream_id] = None
         self._scheduler.remove(stream_id)
+        if (sender := self._senders.get(stream_id)) is not None:
+            self._ready(sender)
+
+    def open_stream(self) -> int:
+        """The number of a new stream of ours, taken from now on whether or not anything is written to it."""
+        stream_id = self.get_next_available_stream_id()
+        self._get_or_create_stream_for_send(stream_id)
+        return stream_id
 
     def unsent_bytes(self, stream_id: int) -> int:
         """Bytes written to a stream and never put into a packet; 0 for a stream that is gone."""
@@ -165,6 +183,8 @@ class ScheduledConnection(QuicConnection):
 
     def is_reset_by(self, datagram: bytes) -> bool:
         """True for a datagram that says that the peer has forgotten the connection (RFC 9000 section 10.3.1)."""
+        if datagram.startswith(self.host_cid, 1):  # our own number in front: an ordinary packet
+            return False
         token = shown_token(datagram)
         if token is None:
             return False
@@ -224,6 +244,14 @@ class ScheduledConnection(QuicConnection):
             super().stop_stream(stream_id, error_code)
             self._signals[stream_id] = None
 
+    def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
+        super().receive_datagram(data, addr, now)
+        self._unacknowledged_datagrams += 1
+        if self._unacknowledged_datagrams >= BULK_DATAGRAMS and self._handshake_confirmed:
+            space = self._spaces[tls.Epoch.ONE_RTT]
+            if space.ack_at is not None and space.ack_at > now + BULK_ACK_DELAY_S:
+                space.ack_at = now + BULK_ACK_DELAY_S
+
     def handle_timer(self, now: float) -> None:
         super().handle_timer(now)
         if self._mtu.timed_out(self._loss._pto_count):
@@ -245,6 +273,7 @@ class ScheduledConnection(QuicConnection):
         """True where aioquic would set up a packet and throw it away. Most flushes of an RPC connection end here."""
         if not self._handshake_confirmed or self._close_pending or len(self._network_paths) > 1 or self._mtu.may_probe:
             return False
+        self._discard_finished()
         ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at
         if ack_at is not None and ack_at <= now:
             return False
@@ -256,7 +285,6 @@ class ScheduledConnection(QuicConnection):
         return bool(
             self._probe_pending
             or self._ping_pending
-            or self._finished
             or self._handshake_done_pending
             or self._retire_connection_ids
             or self._streams_blocked_pending
@@ -286,6 +314,8 @@ class ScheduledConnection(QuicConnection):
         for stream in waiting:
             if not stream.is_blocked and stream.stream_id in self._senders:
                 self._ready(self._senders[stream.stream_id])
+                if stream.sender.reset_pending or stream.receiver.stop_pending:
+                    self._signals[stream.stream_id] = None
 
     def _handle_max_data_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
         super()._handle_max_data_frame(context, frame_type, buf)
@@ -326,6 +356,7 @@ class ScheduledConnection(QuicConnection):
             builder.start_packet(QuicPacketType.ONE_RTT, crypto)
             if space.ack_at is not None and (ack_due or self._has_data()):
                 self._write_ack_frame(builder=builder, space=space, now=now)
+                self._unacknowledged_datagrams = 0
             try:
                 self._write_control_frames(builder, network_path, now)
                 self._write_stream_signals(builder)
@@ -419,6 +450,10 @@ class ScheduledConnection(QuicConnection):
         while self._signals:
             stream_id = next(iter(self._signals))
             stream = self._streams.get(stream_id)
+            if stream is not None and stream.is_blocked:
+                # The peer must not hear of it before it may be opened: `_unblock_streams` comes back to it.
+                del self._signals[stream_id]
+                continue
             if stream is not None and stream.receiver.stop_pending:
                 buf = builder.start_frame(
                     QuicFrameType.STOP_SENDING,
@@ -520,7 +555,9 @@ class ScheduledConnection(QuicConnection):
 
     def _ready(self, sender: SendBuffer) -> None:
         stream_id = sender.stream_id
-        if not _can_send(sender) or stream_id in self._credit_blocked:
+        # What is sent again needs no credit: without it the peer might never have a reason to give more.
+        waits_for_credit = stream_id in self._credit_blocked and sender.next_offset >= sender.highest_offset
+        if not _can_send(sender) or waits_for_credit:
             return
         if stream_id in self._urgent:
             self._urgent_ready[stream_id] = None
@@ -557,6 +594,19 @@ class ScheduledConnection(QuicConnection):
         stream.receiver.on_stop_sending_delivery(delivery)
         if stream.receiver.stop_pending and stream.stream_id in self._streams:
             self._signals[stream.stream_id] = None
+
+    def _take_ack_delay_out(self) -> None:
+        """Let the congestion controller see round trips without the time that the peer held its acknowledgement back.
+
+        aioquic hands it the raw time, in which HyStart (RFC 9406) would take a delayed acknowledgement for a queue.
+        """
+        loss = self._loss
+        measure = loss._cc.on_rtt_measurement
+
+        def measured(*, now: float, rtt: float) -> None:
+            measure(now=now, rtt=min(rtt, loss._rtt_latest))
+
+        loss._cc.on_rtt_measurement = measured  # type: ignore[method-assign]
 
     # Path MTU
 

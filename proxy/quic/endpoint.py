@@ -14,8 +14,9 @@ from typing import Protocol
 from aioquic.quic import events
 
 from proxy.quic.connection import ScheduledConnection
-from proxy.quic.driver import Datagram, UdpPort
+from proxy.quic.driver import Datagram
 from proxy.quic.http3 import GrpcHttp3
+from proxy.quic.port import Port
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Endpoint:
     def __init__(
         self,
         *,
-        port: UdpPort,
+        port: Port,
         make_connection: Callable[[Callable[[int], None]], ScheduledConnection],
         accept: Callable[[Endpoint, int], StreamUser] | None,
         on_ready: Callable[[Endpoint], None],

@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,9 +35,10 @@ from proxy.errors import CallError, Code
 from proxy.quic.calls import StreamIncomingCall
 from proxy.quic.client import ALPN
 from proxy.quic.connection import ScheduledConnection
-from proxy.quic.driver import Address, Datagram, UdpPort
+from proxy.quic.driver import Address, Datagram
 from proxy.quic.endpoint import Endpoint, StreamUser
 from proxy.quic.limits import FlowLimits
+from proxy.quic.port import OpenServerPort, open_server_port
 from proxy.quic.stateless_reset import FILLER_BYTES, SHORTEST_ANSWERED_BYTES, reset_datagram
 from proxy.tasks import spawn
 from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus
@@ -84,6 +84,7 @@ class QuicServer:
         gate: Gate,
         clock: Clock,
         load: Callable[[], DaemonLoad],
+        open_port: OpenServerPort = open_server_port,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -99,14 +100,7 @@ class QuicServer:
         self._reset_secret = hashlib.sha256(b"headway stateless reset" + settings.key.read_bytes()).digest()
         self._reset_budget = (0.0, 0)
         self._client_verifier = None if settings.client_ca is None else _verifier(settings.client_ca)
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        udp_socket = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            udp_socket.bind((settings.host, settings.port))
-        except OSError:
-            udp_socket.close()
-            raise
-        self._port = UdpPort(udp_socket, on_datagrams=self._received)
+        self._port = open_port(settings.host, settings.port, on_datagrams=self._received)
 
     def __repr__(self) -> str:
         return f"<QuicServer {self.port} tunnels={len(self._peers)} calls={len(self._tasks)} draining={self._draining}>"

@@ -95,7 +95,7 @@ class TcpTunnel:
 
     def open(self, head: CallHead) -> OutgoingCall:
         """See the protocol."""
-        return _CountedCall(self._carrier.open(head), self._count)
+        return _CountedCall(self._carrier.open(head), self._count, peer=self.name)
 
     def use_scheduler(self, name: str) -> None:
         """HTTP/2's order is grpc's; there is nothing to switch."""
@@ -144,8 +144,9 @@ class TcpTunnel:
 class _CountedCall:
     """Tells the tunnel when its call is over."""
 
-    def __init__(self, call: OutgoingCall, count: Callable[[int], None]) -> None:
+    def __init__(self, call: OutgoingCall, count: Callable[[int], None], *, peer: str) -> None:
         self._call = call
+        self._peer = peer
         self._count: Callable[[int], None] | None = count
         count(1)
         self.send = call.send
@@ -153,6 +154,11 @@ class _CountedCall:
 
     def __repr__(self) -> str:
         return f"<CountedCall {self._call!r}>"
+
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return self._peer
 
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
         """See the port."""

@@ -213,6 +213,10 @@ class RecordedSpan:
             peer="",
         )
 
+    def address(self, address: str) -> None:
+        """Note who is called."""
+        self._server = address
+
     def set(self, name: str, value: Value) -> None:
         """Note an attribute."""
         self._attributes[name] = value[:TEXT_LIMIT] if isinstance(value, str) else value
@@ -293,6 +297,9 @@ class UnsampledSpan:
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """This one again."""
         return self
+
+    def address(self, address: str) -> None:
+        """Nothing."""
 
     def set(self, name: str, value: Value) -> None:
         """Nothing."""

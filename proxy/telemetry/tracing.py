@@ -68,6 +68,9 @@ class CallSpan(Protocol):
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """Begin the span of this process calling somebody else (`address`, host:port) for the same call."""
 
+    def address(self, address: str) -> None:
+        """Note who is called, host:port, where that was not known when the span began."""
+
     def set(self, name: str, value: Value) -> None:
         """Note an attribute (`proxy.telemetry.names`); a later value replaces an earlier one."""
 
@@ -107,6 +110,9 @@ class NoSpan:
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """This one again."""
         return self
+
+    def address(self, address: str) -> None:
+        """Nothing."""
 
     def set(self, name: str, value: Value) -> None:
         """Nothing."""

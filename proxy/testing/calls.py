@@ -135,6 +135,11 @@ class MemoryOutgoing:
         state = "cancelled" if self.cancelled else "ended" if self._answer.shut else "open"
         return f"<MemoryOutgoing {self.head.path} {state}, {len(self.requests)} sent>"
 
+    @property
+    def peer(self) -> str:
+        """See the port."""
+        return ""
+
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """Queue one message of the request."""
         if self.half_closed:

@@ -14,8 +14,7 @@ caller needs to respect. `receive` gives credit back to the sender at the other 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from policies.traffic import Deadline
 
@@ -25,8 +24,7 @@ Metadata = tuple[tuple[str, MetadataValue], ...]
 """End-to-end metadata in order; keys lower-case and possibly repeated; nothing hop-by-hop (`te`, `grpc-timeout`, …)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallHead:
+class CallHead(NamedTuple):
     """What is known of a call before its first message."""
 
     path: str
@@ -34,7 +32,7 @@ class CallHead:
     metadata: Metadata = ()
     traffic_class: str = ""
     """Name of the class that serves the call; empty until somebody has classified it."""
-    deadline: Deadline = field(default_factory=Deadline)
+    deadline: Deadline = Deadline()
     """On this process's monotonic clock."""
     peer: str = ""
     """Who called, for logs and spans: an address without secrets."""
@@ -45,18 +43,16 @@ class CallHead:
 
     def with_metadata(self, metadata: Metadata) -> CallHead:
         """The same call with other metadata."""
-        return replace(self, metadata=metadata)
+        return CallHead(self.path, metadata, self.traffic_class, self.deadline, self.peer, self.accepted_at, self.unary)
 
 
-@dataclass(frozen=True, slots=True)
-class InitialMetadata:
+class InitialMetadata(NamedTuple):
     """The headers of an answer."""
 
     metadata: Metadata = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallStatus:
+class CallStatus(NamedTuple):
     """How a call ended. The last event of every answer; an answer that has only this one is Trailers-Only."""
 
     code: int
@@ -76,6 +72,10 @@ class CallStatus:
 
 class OutgoingCall(Protocol):
     """A call that this process makes. `cancel` it unless its `CallStatus` has been received."""
+
+    @property
+    def peer(self) -> str:
+        """Who is called, `host:port`, for spans; empty where that is not known, or not yet."""
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """Send one message of the request; `last` half-closes. Returns when there is room for another.

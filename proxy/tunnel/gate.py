@@ -82,10 +82,21 @@ class Gate:
             metadata=request.metadata,
             traffic_class=traffic_class.name,
             deadline=_deadline(request, clock, traffic_class, now),
-            peer=request.client or peer,
+            peer=_client(request.client, peer),
             accepted_at=now,
             unary=is_unary(request.path),
         )
+
+
+def _client(claimed: str, proxy: str) -> str:
+    """The client, as the proxy names it; but the proxy itself for a client that is local to a proxy elsewhere."""
+    if not claimed or (_is_loopback(claimed) and not _is_loopback(proxy)):
+        return proxy
+    return claimed
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith(("127.", "[::1]", "unix:"))
 
 
 def _deadline(request: TunnelRequest, clock: PeerClock, traffic_class: TrafficClass, now: float) -> Deadline:

@@ -14,7 +14,7 @@ fields of the tunnel's own, all optional, so that any gRPC-over-HTTP/3 peer can 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.traffic import NO_DEADLINE, Deadline
 from proxy.errors import Code, TunnelProtocolError
@@ -25,6 +25,8 @@ from proxy.tunnel.timeouts import LONGEST_TIMEOUT_S, format_timeout, parse_timeo
 
 _ACCEPT_ENCODING = ",".join(KNOWN_ENCODINGS).encode()
 _RESPONSE_HEAD: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+_LATEST_AT = 1e12
+"""A later deadline (a client may ask for 1e308 ms) is written as this one, which no clock reaches in 31 000 years."""
 _CODES = {b"%d" % code: code for code in Code}
 _HTTP_STATUS: dict[str, Code] = {
     "400": Code.INTERNAL,
@@ -39,8 +41,7 @@ _HTTP_STATUS: dict[str, Code] = {
 """What an HTTP status without `grpc-status` means (gRPC's http-grpc-status-mapping.md); any other: UNKNOWN."""
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelRequest:
+class TunnelRequest(NamedTuple):
     """A request's header section, read. Deadlines are still on the clock they were written on."""
 
     path: str
@@ -134,8 +135,7 @@ def encode_status(status: CallStatus, *, trailers_only: bool) -> Headers:
     return headers + encode_metadata(status.metadata)
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelResponse:
+class TunnelResponse(NamedTuple):
     """The first header section of an answer: its initial metadata, or, if it is the only one, its status."""
 
     metadata: Metadata
@@ -171,10 +171,10 @@ def decode_status(headers: Headers) -> CallStatus:
 
 
 def _encode_deadline(deadline: Deadline) -> bytes:
-    target = b"%d" % round(deadline.target_at * 1e6)
+    target = b"%d" % round(min(deadline.target_at, _LATEST_AT) * 1e6)
     if deadline.limit_at == NO_DEADLINE:
         return target
-    return target + b";limit=%d" % round(deadline.limit_at * 1e6)
+    return target + b";limit=%d" % round(min(deadline.limit_at, _LATEST_AT) * 1e6)
 
 
 def decode_deadline(value: bytes | None) -> Deadline | None:

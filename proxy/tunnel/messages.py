@@ -6,7 +6,7 @@ One flag byte, four length bytes, the message.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.errors import Code, H3Code, TunnelProtocolError
 
@@ -21,8 +21,7 @@ def encode_prefix(message_bytes: int) -> bytes:
     return b"\x00" + message_bytes.to_bytes(4, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedMessage:
+class DecodedMessage(NamedTuple):
     """A message and what it took on the wire, prefix included."""
 
     data: bytes

@@ -73,6 +73,11 @@ class FailedCall:
     def __repr__(self) -> str:
         return f"<FailedCall {self._status.code} {self._status.message!r}>"
 
+    @property
+    def peer(self) -> str:
+        """Nobody."""
+        return ""
+
     async def send(self, message: bytes, *, last: bool = False) -> None:
         """Dropped."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from tritonclient.grpc import service_pb2 as pb
@@ -145,8 +144,8 @@ async def test_with_every_candidate_away_the_call_is_unavailable_and_says_what_i
         CallStatus(Code.INTERNAL, "boom"),
         CallStatus(Code.RESOURCE_EXHAUSTED, "too long"),
         CallStatus(Code.NOT_FOUND, "no such customer"),
-        replace(FULL, metadata=(("grpc-retry-pushback-ms", "-1"),)),
-        replace(FULL, metadata=(("grpc-retry-pushback-ms", "soon"),)),
+        FULL._replace(metadata=(("grpc-retry-pushback-ms", "-1"),)),
+        FULL._replace(metadata=(("grpc-retry-pushback-ms", "soon"),)),
     ],
 )
 async def test_other_failures_are_not_tried_again(status: CallStatus) -> None:
@@ -157,7 +156,7 @@ async def test_other_failures_are_not_tried_again(status: CallStatus) -> None:
 
 
 async def test_pushback_that_allows_a_retry_is_no_reason_against_another_candidate() -> None:
-    status = replace(FULL, metadata=(("grpc-retry-pushback-ms", "100"),))
+    status = FULL._replace(metadata=(("grpc-retry-pushback-ms", "100"),))
     a, b = StubTriton({"large": StubModel(status=status)}), StubTriton({"small": StubModel()})
     answer = await exchange(MemoryCarrier(daemon(settings(TWO), a=a, b=b)), head(), infer_request("llm"))
     assert answer.status.code == Code.OK

@@ -170,6 +170,7 @@ class TestDeadline:
             (Deadline(1.0), b"1000000"),
             (Deadline(0.0000014, 3.0), b"1;limit=3000000"),
             (Deadline(-0.5, 1.0), b"-500000;limit=1000000"),
+            (Deadline(1e12, 1e12), b"1000000000000000000;limit=1000000000000000000"),
         ],
     )
     def test_microseconds_on_the_proxy_s_clock(self, deadline: Deadline, value: bytes) -> None:
@@ -178,6 +179,12 @@ class TestDeadline:
         assert read is not None
         assert read.target_at == pytest.approx(deadline.target_at, abs=1e-6)
         assert read.limit_at == pytest.approx(deadline.limit_at, abs=1e-6)
+
+    def test_no_deadline_is_too_late_to_be_written(self) -> None:
+        head = CallHead("/s/m", deadline=Deadline(1e305, 1e306))
+        assert encode_tunnel_fields(head, token=b"") == [
+            (b"headway-deadline", b"1000000000000000000;limit=1000000000000000000")
+        ]
 
     def test_no_deadline_is_not_written(self) -> None:
         assert encode_tunnel_fields(CallHead("/s/m"), token=b"") == []

@@ -32,6 +32,9 @@ T = TypeVar("T")
 GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 """grpc's older poller takes a fifth less CPU time a call here (`ops/decisions`, `ops.bench overhead`)."""
 
+GRPC_VERBOSITY = "NONE"
+"""grpc's core writes to standard error on its own, in its own form; what matters of it, its callers are told."""
+
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 CONGESTION_CONTROLS = ("reno", "cubic")
@@ -63,7 +66,9 @@ LogJson = Annotated[
 
 def main() -> None:
     """Entry point of the `headway` command."""
-    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)  # read when grpc is imported, which is later
+    # Both are read when grpc is imported, which is later.
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
+    os.environ.setdefault("GRPC_VERBOSITY", GRPC_VERBOSITY)
     try:
         app(prog_name="headway")
     except ConfigError as error:
@@ -172,26 +177,31 @@ def check(
         str | None, typer.Option(metavar="|".join(ROLES), help="Check for a machine that runs only this.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The problems as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Problems and notes as JSON.")] = False,
 ) -> None:
     """Check a configuration, its certificates, and that daemons and Tritons answer.
 
-    One line for each problem: file and line, key, what is wrong, what is allowed. Exit code 1 when there is any.
+    One line for each problem: file and line, key, what is wrong, what is allowed. Exit code 1 when there is any. A line
+    that begins with `note:` is none: it names a setting that has no effect in this version.
     """
     from proxy.commands.check import check_config
 
     roles = _roles(role)
+    notes: list[str] = []
     if config is None:
         raise typer.BadParameter("name the file to check", param_hint="--config")
     try:
         settings = load(config, roles).only(roles or ROLES)
+        notes = settings.notes()
         problems = run_async(check_config(settings, now=datetime.now(UTC), offline=offline))
     except ConfigError as error:
         problems = error.problems
     if as_json:
-        print(json.dumps({"file": str(config), "problems": problems}, ensure_ascii=False, indent=2))
+        found = {"file": str(config), "problems": problems, "notes": notes}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(problems) or f"{config}: no problem found{', network left out' if offline else ''}")
+        verdict = f"{config}: no problem found{', network left out' if offline else ''}"
+        print("\n".join([*(problems or [verdict]), *(f"note: {note}" for note in notes)]))
     raise typer.Exit(FAILED if problems else DONE)
 
 
@@ -273,7 +283,10 @@ def run_daemon(config: Config) -> int:
 
 def run_demo(*, keep: bool, seconds: float, traces_file: Path | None) -> int:
     """Run the demo; the exit code."""
-    from proxy.demo.demo import run
+    from proxy.commands.extras import from_extra
+
+    with from_extra("demo", "the demo"):
+        from proxy.demo.demo import run
 
     return run(keep=keep, seconds=seconds, traces_file=traces_file)
 

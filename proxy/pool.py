@@ -53,6 +53,8 @@ class DaemonPool:
 
     async def settled(self) -> None:
         """Return once a tunnel is ready, all have failed, or patience is over."""
+        if pick(self._tunnels) is not None:
+            return
         connecting = [t for t in self._tunnels if t.state is TunnelState.CONNECTING]
         waits = [spawn(t.wait_settled(), name=f"waiting for {t.name}") for t in connecting]
         if not waits:

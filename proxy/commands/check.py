@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from proxy.commands.certificates import CertificateCheck
+from proxy.commands.extras import MissingExtraError
 from proxy.commands.reach import probe_daemon
 from proxy.commands.tritons import TIMEOUT_S, check_tritons
 from proxy.config import Address, Config, ProxySettings
@@ -36,5 +37,8 @@ async def check_config(
             config.problem(f"proxy.daemons[{index}]", answer) for index, answer in enumerate(answers) if answer
         ]
     if config.daemon is not None:
-        problems += await check_tritons(config, config.daemon, timeout_s=timeout_s)
+        try:
+            problems += await check_tritons(config, config.daemon, timeout_s=timeout_s)
+        except MissingExtraError as error:
+            problems.append(config.problem("daemon", f"{error}; --role proxy leaves this section out"))
     return problems

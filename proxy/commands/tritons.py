@@ -10,6 +10,7 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+from proxy.commands.extras import from_extra
 from proxy.config import Config, DaemonSettings, RouteSettings
 
 TIMEOUT_S = 5.0
@@ -69,7 +70,11 @@ def _differences(noun: str, one: Sequence[Tensor], other: Sequence[Tensor]) -> l
 
 
 async def check_tritons(config: Config, daemon: DaemonSettings, *, timeout_s: float = TIMEOUT_S) -> list[str]:
-    """Call every server and compare every route's candidates; a line for each problem."""
+    """Call every server and compare every route's candidates; a line for each problem.
+
+    Raises `MissingExtraError` in an installation without Triton's messages.
+    """
+    _messages()
     async with _Channels(daemon, timeout_s) as channels:
         answers = await asyncio.gather(*(channels.not_ready(name) for name in daemon.tritons))
         down = {name: why for name, why in zip(daemon.tritons, answers, strict=True) if why}
@@ -154,6 +159,7 @@ def _tensors(items: Sequence[Any]) -> tuple[Tensor, ...]:
 
 def _messages() -> Any:
     """Triton's messages. Part of the daemon's extra, so imported when they are needed."""
-    from tritonclient.grpc import service_pb2  # noqa: PLC0415
+    with from_extra("daemon", "the daemon"):
+        from tritonclient.grpc import service_pb2  # noqa: PLC0415
 
     return service_pb2

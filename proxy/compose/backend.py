@@ -7,12 +7,13 @@ import asyncio
 import grpc.aio
 
 from proxy.clock import Clock, MonotonicClock
+from proxy.compose.listening import cannot_listen
 from proxy.compose.token_file import TokenFile
 from proxy.compose.traces import open_traces
 from proxy.config import Address, Config, DaemonSettings
 from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
-from proxy.errors import ConfigError, HeadwayError
+from proxy.errors import HeadwayError
 from proxy.http2.outgoing import GrpcCarrier, channel_options
 from proxy.quic.limits import FlowLimits
 from proxy.quic.server import QuicServer, QuicServerSettings
@@ -75,10 +76,14 @@ class Daemon:
         )
         try:
             await self._tcp.start()
+        except (OSError, HeadwayError) as error:
+            raise cannot_listen(self._config, "daemon.listen", settings.listen, "TCP", error) from None
+        listen = Address(settings.listen.host, self._tcp.port)
+        try:
             self._quic = QuicServer(
                 QuicServerSettings(
-                    host=settings.listen.host,
-                    port=self._tcp.port,
+                    host=listen.host,
+                    port=listen.port,
                     cert=settings.cert,
                     key=settings.key,
                     client_ca=settings.client_ca,
@@ -94,8 +99,8 @@ class Daemon:
                 clock=self._clock,
                 load=self._load,
             )
-        except (OSError, HeadwayError) as error:
-            raise ConfigError([self._config.problem("daemon.listen", f"can't listen there: {error}")]) from None
+        except OSError as error:
+            raise cannot_listen(self._config, "daemon.listen", listen, "UDP", error) from None
         self._probe = spawn(self.dispatcher.probe.run(), name="probe of the backends")
 
     async def drain(self) -> bool:

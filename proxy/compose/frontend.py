@@ -6,13 +6,14 @@ import asyncio
 import random
 
 from proxy.clock import Clock, MonotonicClock
+from proxy.compose.listening import cannot_listen
 from proxy.compose.token_file import TokenFile
 from proxy.compose.traces import open_traces
 from proxy.config import Address, Config, ProxySettings
 from proxy.edge.classify import Classifier, ClassifySettings
 from proxy.edge.forward import Forwarder
 from proxy.edge.server import EdgeServer, EdgeSettings
-from proxy.errors import ConfigError, HeadwayError
+from proxy.errors import HeadwayError
 from proxy.pool import DaemonPool
 from proxy.quic.client import QuicClientSettings, QuicTunnel
 from proxy.quic.limits import FlowLimits
@@ -59,7 +60,7 @@ class Proxy:
         try:
             await self.server.start()
         except HeadwayError as error:
-            raise ConfigError([self._config.problem("proxy.listen", str(error))]) from None
+            raise cannot_listen(self._config, "proxy.listen", self._settings.listen, "TCP", error) from None
 
     async def drain(self) -> bool:
         """Refuse new calls and let those in progress finish; False if the configured time was not enough."""

@@ -8,6 +8,7 @@ import signal
 from contextlib import AsyncExitStack
 from typing import Protocol
 
+from proxy.commands.extras import from_extra
 from proxy.compose.frontend import Proxy
 from proxy.config import Config
 from proxy.tasks import spawn
@@ -34,15 +35,25 @@ class Server(Protocol):
 
 async def serve_proxy(config: Config) -> int:
     """Run a proxy until SIGTERM or SIGINT; the exit code."""
+    warn_of_settings_without_effect(config.only(("proxy",)))
     return await run_until_signalled(Proxy(config), noun="Proxy")
 
 
 async def serve_daemon(config: Config) -> int:
-    """Run a daemon until SIGTERM or SIGINT; the exit code."""
-    # Not at the top: the plain package, which runs the proxy, lacks what the daemon's model side needs.
-    from proxy.compose.backend import Daemon  # noqa: PLC0415
+    """Run a daemon until SIGTERM or SIGINT; the exit code.
 
+    Raises `MissingExtraError` in the plain installation, which lacks what the daemon's model side needs.
+    """
+    with from_extra("daemon", "the daemon"):
+        from proxy.compose.backend import Daemon  # noqa: PLC0415
+    warn_of_settings_without_effect(config.only(("daemon",)))
     return await run_until_signalled(Daemon(config), noun="Daemon")
+
+
+def warn_of_settings_without_effect(config: Config) -> None:
+    """One line naming what the user has set in vain."""
+    if config.without_effect:
+        logger.warning("Set, and without effect in this version: %s", ", ".join(config.without_effect))
 
 
 async def run_until_signalled(server: Server, *, noun: str) -> int:

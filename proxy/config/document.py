@@ -87,6 +87,8 @@ def _help(record: type[Any], item: Field) -> str:
     text = docs_of(record)[item.attribute].rstrip(".")
     if isinstance(item.kind, Items):
         text += ", joined by commas"
+    if item.no_effect:
+        text += ". Has no effect in this version"
     if item.required:
         return f"{text}."
     default = _shown(item, default_of(record, item.attribute))

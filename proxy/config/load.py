@@ -62,12 +62,12 @@ def load_config(
         reader.refuse("", "has no proxy and no daemon section", ", ".join(item.key for item in fields_of(FileSettings)))
     if problems:
         raise ConfigError([str(problem) for problem in sorted(problems, key=_place)])
-    return _config(settings, default, reader.origins)
+    return _config(settings, default, reader)
 
 
 def _add_default_classes(root: Node, problems: list[Problem]) -> None:
     if isinstance(root.value, dict) and not _given(root.value.get("classes")):
-        classes = read_yaml(DEFAULT_CLASSES, Origin("default", typed=True), problems)
+        classes = read_yaml(DEFAULT_CLASSES, Origin("default", typed=True, given=False), problems)
         root.value["classes"] = classes or Node({}, root.origin)
 
 
@@ -76,11 +76,15 @@ def _given(node: Node | None) -> bool:
 
 
 def _place(problem: Problem) -> tuple[bool, int]:
-    """The file's problems by line, then the others as they came."""
-    return problem.origin.line is None, problem.origin.line or 0
+    return _order(problem.origin)
 
 
-def _config(settings: FileSettings, default: str, origins: Mapping[str, Origin]) -> Config:
+def _order(origin: Origin) -> tuple[bool, int]:
+    """What the file says by line, then the rest as it came."""
+    return origin.line is None, origin.line or 0
+
+
+def _config(settings: FileSettings, default: str, reader: Reader) -> Config:
     classes = {name: item.traffic_class() for name, item in settings.classes.items()}
     daemon = settings.daemon
     if daemon is not None and daemon.default is None:
@@ -91,5 +95,6 @@ def _config(settings: FileSettings, default: str, origins: Mapping[str, Origin])
         telemetry=settings.telemetry,
         proxy=settings.proxy,
         daemon=daemon,
-        origins=MappingProxyType(dict(origins)),
+        origins=MappingProxyType(dict(reader.origins)),
+        without_effect=tuple(sorted(reader.without_effect, key=lambda key: _order(reader.origins[key]))),
     )

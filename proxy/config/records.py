@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from policies.traffic import Level, OnMiss, TrafficClass
 from proxy.config.sources import Origin, Problem
@@ -66,17 +66,22 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class NoEffectYet:
+    """Marks a key that is read and checked, and that nothing in this version acts on."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClassSettings:
     """A traffic class as the file has it; `TrafficClass` as everyone else does."""
 
     name: str
     deadline_s: Annotated[float, Duration(none=True)]
     """From the request's arrival at the proxy to the answer."""
-    token_deadline_s: Annotated[float, Duration(none=True)] = math.inf
+    token_deadline_s: Annotated[float, Duration(none=True), NoEffectYet()] = math.inf
     """From one message of a streamed answer to the next."""
     priority: Annotated[int, Number(whole=True, at_most=255)] = 0
     """Level for strict priority, 0 first."""
-    level: Annotated[Level, OneOf(("high", "low"))] = "low"
+    level: Annotated[Level, OneOf(("high", "low")), NoEffectYet()] = "low"
     """Level of the multi-level scheduler."""
     weight: Annotated[float, Number()] = 1.0
     """What a request is worth when it is on time."""
@@ -129,7 +134,7 @@ class ProxySettings:
     """Where clients connect."""
     tls: Annotated[TlsSettings | None, Record(TlsSettings)] = None
     """TLS towards clients; unset: none."""
-    health: Annotated[Address | None, Endpoint(any_port=True)] = None
+    health: Annotated[Address | None, Endpoint(any_port=True), NoEffectYet()] = None
     """Where a health service of the proxy's own listens; unset: nowhere. Health checks at `listen` pass through."""
     ca: Annotated[Path | None, File()] = None
     """The CAs that may sign a daemon's certificate; unset: the public ones."""
@@ -166,7 +171,7 @@ class TritonSettings:
     name: str
     url: Annotated[Address, Endpoint()]
     """Its gRPC address."""
-    metrics: Annotated[str | None, Url()] = None
+    metrics: Annotated[str | None, Url(), NoEffectYet()] = None
     """Its Prometheus page, for the load that policies see; unset: no load from there."""
 
 
@@ -180,7 +185,7 @@ class CandidateSettings:
     """Its name there."""
     quality: Annotated[float, Number(at_most=1.0)]
     """How good its answers are; only the order and the ratio of a route's candidates count."""
-    profile: Annotated[Path | None, File()] = None
+    profile: Annotated[Path | None, File(), NoEffectYet()] = None
     """Its measured latency, from `headway profile`; unset: learned from the answers."""
 
 
@@ -236,12 +241,12 @@ class TelemetrySettings:
     """Traces and metrics. OpenTelemetry's own OTEL_… variables win over these."""
 
     otlp_endpoint: Annotated[str | None, Url()] = None
-    """Where traces go, OTLP over gRPC; unset: to traces_file."""
+    """Where traces go, OTLP over gRPC, or over HTTP to port 4318 or a path; unset: to traces_file."""
     traces_file: Annotated[Path, File(must_exist=False)] = field(
         default_factory=lambda: Path("headway-traces.jsonl").absolute()
     )
     """Traces as OTLP JSON lines, while there is no otlp_endpoint."""
-    metrics_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    metrics_listen: Annotated[Address | None, Endpoint(any_port=True), NoEffectYet()] = None
     """Where Prometheus scrapes; unset: nowhere."""
 
 
@@ -285,6 +290,8 @@ class Config:
     """None where neither the file nor the command asks for a daemon."""
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
     """Where each value that is not a default was written, by its key's path."""
+    without_effect: tuple[str, ...] = ()
+    """The keys that the user has set and that nothing in this version acts on."""
 
     def problem(self, key: str, what: str, allowed: str = "") -> str:
         """A line in the usual form about a value that turned out wrong in use, such as a port that is taken."""
@@ -293,12 +300,18 @@ class Config:
             parent = parent.rpartition(".")[0]
         return str(Problem(self.origins.get(parent, Origin("default")), key, what, allowed))
 
+    def notes(self) -> list[str]:
+        """A line in the usual form about each value that is right and does not do what the user may expect."""
+        return [self.problem(key, "has no effect in this version") for key in self.without_effect]
+
     def only(self, roles: Collection[Role]) -> Config:
         """The same without the sections of other roles."""
+        others = tuple(f"{role}." for role in get_args(Role) if role not in roles)
         return replace(
             self,
             proxy=self.proxy if "proxy" in roles else None,
             daemon=self.daemon if "daemon" in roles else None,
+            without_effect=tuple(key for key in self.without_effect if not key.startswith(others)),
         )
 
     def require_proxy(self) -> ProxySettings:

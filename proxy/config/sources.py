@@ -32,6 +32,8 @@ class Origin:
     """The directory that relative paths start from."""
     typed: bool = False
     """Whether the source tells numbers from text. YAML does; variables and flags are all text."""
+    given: bool = True
+    """Whether the user wrote it; False for what headway brings along itself."""
 
     def __str__(self) -> str:
         """`FILE:LINE`, or the variable or flag."""

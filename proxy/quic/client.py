@@ -28,7 +28,7 @@ from proxy.quic.connection import ScheduledConnection
 from proxy.quic.driver import Datagram
 from proxy.quic.endpoint import Endpoint
 from proxy.quic.limits import FlowLimits, PathStatistics
-from proxy.quic.port import OpenClientPort, Port, open_client_port
+from proxy.quic.port import ClientPorts, OpenClientPort, Port
 from proxy.tasks import spawn
 from proxy.tunnel.exchange import CallHead, CallStatus, OutgoingCall
 from proxy.tunnel.headers import encode_request
@@ -39,6 +39,10 @@ logger = logging.getLogger(__name__)
 ALPN = "h3"
 _MAX_DOUBLINGS = 30
 """Past it the ceiling is reached whatever the settings, and a power of two of any size no longer fits a float."""
+SILENCE_S = 5.0
+"""How long a daemon may leave us unanswered: five reports of the control call and all their retransmissions. A link
+that comes back sooner costs its calls nothing but the time."""
+SILENCE_CHECK_S = 1.0
 LEAST_URGENT = 7
 """RFC 9218 section 4.1."""
 
@@ -83,10 +87,10 @@ class QuicTunnel:
         classes: Mapping[str, TrafficClass],
         clock: Clock,
         rng: random.Random,
-        open_port: OpenClientPort = open_client_port,
+        open_port: OpenClientPort | None = None,
     ) -> None:
         self._settings = settings
-        self._open_port = open_port
+        self._open_port = open_port or ClientPorts()
         self._classes = classes
         self._clock = clock
         self._rng = rng
@@ -241,8 +245,11 @@ class QuicTunnel:
             async with asyncio.timeout(settings.handshake_timeout_s):
                 await ready
         except TimeoutError:
-            endpoint.lose("no answer")
-            raise HeadwayError(f"no answer within {settings.handshake_timeout_s:g} s") from None
+            reason = f"no answer within {settings.handshake_timeout_s:g} s"
+            endpoint.lose(reason)
+            raise HeadwayError(reason) from None
+        port.call_soon(lambda: self._check_confirmed(endpoint), delay_s=settings.handshake_timeout_s)
+        port.call_soon(lambda: self._check_heard(endpoint, port), delay_s=SILENCE_CHECK_S)
         self._state = TunnelState.READY
         self._load = DaemonLoad()
         self._settled.set()
@@ -265,7 +272,8 @@ class QuicTunnel:
         if settings.client_cert is not None and settings.client_key is not None:
             configuration.load_cert_chain(str(settings.client_cert), str(settings.client_key))
         if settings.ca is not None:
-            configuration.load_verify_locations(cafile=str(settings.ca))
+            # Read here: a file that is missing must fail the attempt, not the packet that needs it.
+            configuration.load_verify_locations(cadata=settings.ca.read_bytes())
         return configuration
 
     def _received(self, datagrams: list[Datagram], now: float) -> None:
@@ -282,6 +290,25 @@ class QuicTunnel:
         endpoint = self._endpoint
         if endpoint is not None and (not endpoint.connection.is_ready or endpoint.connection.awaits_acknowledgement):
             endpoint.lose(error.strerror or str(error))
+
+    def _check_confirmed(self, endpoint: Endpoint) -> None:
+        """Give up a connection whose end at the daemon was gone before it was complete.
+
+        Until the handshake is confirmed our packets have long headers, which no stateless reset answers, so that the
+        idle timeout would be the first to notice that the daemon was restarted.
+        """
+        if not endpoint.connection.is_confirmed:
+            endpoint.lose("the handshake was never confirmed")
+
+    def _check_heard(self, endpoint: Endpoint, port: Port) -> None:
+        """Give up a connection on which nothing comes back, long before its idle timeout would."""
+        if endpoint is not self._endpoint or self._state is not TunnelState.READY:
+            return
+        silent_s = port.now() - endpoint.heard_at
+        if silent_s >= SILENCE_S and endpoint.connection.awaits_acknowledgement:
+            endpoint.lose(f"no answer for {silent_s:.1f} s")
+        else:
+            port.call_soon(lambda: self._check_heard(endpoint, port), delay_s=SILENCE_CHECK_S)
 
     def _ended(self, ready: asyncio.Future[None], reason: str) -> None:
         if not ready.done():

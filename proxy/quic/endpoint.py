@@ -13,6 +13,7 @@ from typing import Protocol
 
 from aioquic.quic import events
 
+from proxy.errors import H3Code
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.driver import Datagram
 from proxy.quic.http3 import GrpcHttp3
@@ -71,6 +72,7 @@ class Endpoint:
         self._users: dict[int, StreamUser] = {}
         self._released: set[int] = set()
         self._flush_pending = False
+        self._flush_held = False
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._ended = False
@@ -104,9 +106,11 @@ class Endpoint:
 
     def flush_soon(self, *, batch: bool = False) -> None:
         """Send what there is to send at the end of this turn, or, with `batch`, once the batch window is over."""
-        if not self._flush_pending:
-            self._flush_pending = True
-            self.port.call_soon(self._flush, delay_s=self._batch_window_s if batch else 0.0)
+        delay_s = self._batch_window_s if batch else 0.0
+        if self._flush_pending and not (self._flush_held and delay_s <= 0):
+            return
+        self._flush_pending, self._flush_held = True, delay_s > 0
+        self.port.call_soon(self._flush, delay_s=delay_s)
 
     def abort(self, stream_id: int, error_code: int) -> None:
         """Give up both halves of a stream."""
@@ -115,7 +119,11 @@ class Endpoint:
         self.flush_soon()
 
     def close(self, *, error_code: int = 0x100, reason: str = "") -> None:
-        """Close the connection, telling the peer. 0x100 is H3_NO_ERROR."""
+        """Close the connection, telling the peer. 0x100 is H3_NO_ERROR.
+
+        No further call is accepted, also of those that came together with the reason for closing.
+        """
+        self._accept = None
         self.connection.close(error_code=error_code, reason_phrase=reason)
         self._flush()
 
@@ -196,7 +204,11 @@ class Endpoint:
         stream_id = event.stream_id
         user = self._users.get(stream_id)
         if isinstance(event, events.StreamReset):
-            self._released.discard(stream_id)
+            if stream_id in self._released:
+                self._released.discard(stream_id)
+            elif user is None and self._accept is not None and not (stream_id & _UNIDIRECTIONAL):
+                # Of a call that never began nobody else would end our half (RFC 9114 section 4.1).
+                self.connection.reset_stream(stream_id, H3Code.REQUEST_INCOMPLETE)
             if user is not None:
                 user.on_reset(event.error_code)
         elif user is not None:

@@ -12,9 +12,11 @@ else was lost.
 from __future__ import annotations
 
 import pylsqpack
-from aioquic._buffer import Buffer
+from aioquic._buffer import Buffer, BufferReadError
 from aioquic.h3.connection import FrameType, H3Connection, Setting, encode_frame, parse_settings
+from aioquic.h3.events import H3Event
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from proxy.errors import H3Code, TunnelProtocolError
 from proxy.tunnel.frames import DATA, HEADERS, encode_varint, frame_head
@@ -29,6 +31,9 @@ _COPY_BYTES = 2048
 """Shorter messages are joined with their frame header: the copy costs less than a second chunk in the send buffer."""
 SETTINGS_MAX_FIELD_SECTION_SIZE = 0x6
 """RFC 9114 section 7.2.4.1."""
+_VARINT_BYTES = 8
+_CONTROL_STREAM = b"\x00"
+"""What a control stream begins with (RFC 9114 section 6.2.1)."""
 
 
 class GrpcHttp3(H3Connection):
@@ -39,7 +44,17 @@ class GrpcHttp3(H3Connection):
 
     def __init__(self, quic: QuicConnection) -> None:
         self.goaway_id: int | None = None
+        self._heard_uni: set[int] = set()
+        self._control_id: int | None = None
+        self._control_rest = b""
+        self._control_skip = 0
         super().__init__(quic)
+
+    def handle_event(self, event: QuicEvent) -> list[H3Event]:
+        """Take in what happened on one of the connection's own streams."""
+        if isinstance(event, StreamDataReceived):
+            self._listen_for_goaway(event)
+        return super().handle_event(event)
 
     @property
     def _max_table_capacity(self) -> int:
@@ -103,9 +118,7 @@ class GrpcHttp3(H3Connection):
         }
 
     def _handle_control_frame(self, frame_type: int, frame_data: bytes) -> None:
-        if frame_type == FrameType.GOAWAY:
-            self.goaway_id = Buffer(data=frame_data).pull_uint_var()
-        elif frame_type == FrameType.SETTINGS:
+        if frame_type == FrameType.SETTINGS:
             # As aioquic does, but for `apply_settings`: an encoder that never hears of the peer's table never uses it.
             settings = parse_settings(frame_data)
             self._validate_settings(settings)
@@ -113,3 +126,31 @@ class GrpcHttp3(H3Connection):
             self._settings_received = True
         else:
             super()._handle_control_frame(frame_type, frame_data)
+
+    def _listen_for_goaway(self, event: StreamDataReceived) -> None:
+        """Find GOAWAY on the peer's control stream (RFC 9114 sections 6.2.1 and 7.2.6), which aioquic reads over."""
+        data = event.data
+        if event.stream_id not in self._heard_uni:
+            self._heard_uni.add(event.stream_id)
+            if data[:1] == _CONTROL_STREAM:
+                self._control_id, data = event.stream_id, data[1:]
+        if event.stream_id != self._control_id:
+            return
+        data = self._control_rest + data
+        while data:
+            if self._control_skip:
+                skipped = min(self._control_skip, len(data))
+                self._control_skip -= skipped
+                data = data[skipped:]
+                continue
+            buffer = Buffer(data=data)
+            try:
+                frame_type, size = buffer.pull_uint_var(), buffer.pull_uint_var()
+                if frame_type == FrameType.GOAWAY and size <= _VARINT_BYTES:
+                    self.goaway_id = Buffer(data=buffer.pull_bytes(size)).pull_uint_var()
+                else:
+                    self._control_skip = size
+            except BufferReadError:
+                break
+            data = data[buffer.tell() :]
+        self._control_rest = data

@@ -1,7 +1,7 @@
 """The port between connections and the network, and how it is opened.
 
 `proxy.quic.driver.UdpPort` is the real one, `proxy.testing.memory_port.MemoryPort` the other. Who needs one is handed
-`open_client_port` or `open_server_port`, or what stands in for them.
+`ClientPorts` or `open_server_port`, or what stands in for them.
 """
 
 from __future__ import annotations
@@ -56,22 +56,32 @@ class OpenServerPort(Protocol):
         """The port. Raises OSError if it can't be had; port 0 lets the system choose."""
 
 
-async def open_client_port(
-    address: str, *, on_datagrams: OnDatagrams, on_unreachable: OnUnreachable
-) -> tuple[Port, Address]:
-    """A connected UDP socket. See `OpenClientPort`."""
-    host, _, port = address.rpartition(":")
-    infos = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
-    family, _, _, _, resolved = infos[0]
-    udp_socket = socket.socket(family, socket.SOCK_DGRAM)
-    udp_socket.setblocking(False)  # noqa: FBT003 -- the standard library's signature
-    try:
-        udp_socket.connect(resolved)
-    except OSError:
-        udp_socket.close()
-        raise
-    peer: Address = udp_socket.getpeername()
-    return UdpPort(udp_socket, on_datagrams=on_datagrams, on_unreachable=on_unreachable), peer
+class ClientPorts:
+    """Opens connected UDP sockets, each to the next of the addresses that the peer's name has.
+
+    So where a name has several, such as ::1 and 127.0.0.1 for localhost, an attempt that fails is followed by one at
+    another address. See `OpenClientPort`.
+    """
+
+    def __init__(self) -> None:
+        self._opened = 0
+
+    async def __call__(
+        self, address: str, *, on_datagrams: OnDatagrams, on_unreachable: OnUnreachable
+    ) -> tuple[Port, Address]:
+        host, _, port = address.rpartition(":")
+        infos = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+        family, _, _, _, resolved = infos[self._opened % len(infos)]
+        self._opened += 1
+        udp_socket = socket.socket(family, socket.SOCK_DGRAM)
+        udp_socket.setblocking(False)  # noqa: FBT003 -- the standard library's signature
+        try:
+            udp_socket.connect(resolved)
+        except OSError:
+            udp_socket.close()
+            raise
+        peer: Address = udp_socket.getpeername()
+        return UdpPort(udp_socket, on_datagrams=on_datagrams, on_unreachable=on_unreachable), peer
 
 
 def open_server_port(host: str, port: int, *, on_datagrams: OnDatagrams) -> Port:

@@ -36,6 +36,11 @@ class SendBuffer(QuicStreamSender):
         """Bytes written and never put into a packet."""
         return self._buffer_stop - self.highest_offset
 
+    @property
+    def can_send(self) -> bool:
+        """True if there is something to send and the peer lets the stream be opened."""
+        return not (self.stream.is_blocked or self.buffer_is_empty)
+
     def write(self, data: bytes, end_stream: bool = False) -> None:  # noqa: FBT001, FBT002 - aioquic's signature
         if self._buffer_fin is not None:
             raise RuntimeError("Cannot send data after FIN")

@@ -39,6 +39,10 @@ class TcpClientSettings:
     max_message_bytes: int = 256 * 1024 * 1024
 
 
+REFUSED = ("x-headway-dropped-reason", "rejected-shutting-down")
+"""Trailer of a daemon that drains: it has not begun on the call."""
+
+
 class TcpTunnel:
     """A `proxy.tunnel.tunnel.Tunnel` over gRPC's own HTTP/2. The order of streams is HTTP/2's."""
 
@@ -163,9 +167,11 @@ class _CountedCall:
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
         """See the port."""
         event = await self._call.receive()
-        if isinstance(event, CallStatus):
-            self._over()
-        return event
+        if not isinstance(event, CallStatus):
+            return event
+        self._over()
+        # Over QUIC a draining daemon rejects the stream untouched; here it can only say so.
+        return event._replace(retryable=event.retryable or REFUSED in event.metadata)
 
     def cancel(self) -> None:
         """See the port."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from proxy.clock import Clock
 from proxy.quic.driver import Address, Datagram
 from proxy.quic.port import OnDatagrams, OnUnreachable
-from proxy.testing.memory_link import CLIENT_ADDRESS, Link, LinkSettings
+from proxy.testing.memory_link import CLIENT_ADDRESS, TIMER_LATENESS_S, Link, LinkSettings
 from proxy.testing.virtual_loop import VirtualTimeLoop
 
 
@@ -172,7 +172,7 @@ class MemoryPort:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.Handle:
         """See the protocol."""
-        return self._loop.call_at(when - self._clock.offset_s, callback)
+        return self._loop.call_at(when - self._clock.offset_s + TIMER_LATENESS_S, callback)
 
     def send(self, datagrams: list[Datagram]) -> None:
         """See the protocol."""

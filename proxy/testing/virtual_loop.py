@@ -31,6 +31,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.clock = ManualClock()
         super().__init__(_JumpingSelector(self.clock))
+        # asyncio's own nanosecond is less than what a float of a year in seconds can tell apart.
+        self._clock_resolution = 1e-7
 
     def time(self) -> float:
         """Seconds since the loop was made."""

@@ -1,6 +1,8 @@
 """One call as one HTTP/3 stream, without I/O: bytes and headers in, exchange events out.
 
 `exchange` is the port that edge and daemon program against; `headers` maps a call's head, answer and status to header
-sections; `messages` frames and unframes messages; `stream` is the state table of one call on either side; `flow` counts
-what may be buffered.
+sections, with `metadata` and `timeouts`; `frames` and `messages` cut a stream into HTTP/3's frames and those into
+messages; `stream` is the state table of one call on either side; `flow` counts what may be buffered. `tunnel` is what
+the proxy sees of the way to one daemon, `gate` what the daemon makes of an arriving request, `clock_sync` the offset
+between their clocks, `methods` what is known to be unary.
 """

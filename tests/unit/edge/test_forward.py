@@ -157,7 +157,9 @@ class TestOnMiss:
         loop = asyncio.get_running_loop()
         edge = Edge(hanging(), clock=MonotonicClock())
         started_at = loop.time()
-        answer = await exchange(edge.client, head((("x-traffic-class", "strict"),), accepted_at=started_at))
+        answer = await exchange(
+            edge.client, head((("x-traffic-class", "strict"),), accepted_at=started_at, unary=True), b""
+        )
         assert 0.05 <= loop.time() - started_at < 0.25
         assert answer.status.code == Code.DEADLINE_EXCEEDED
         assert answer.status.message == "the deadline of class strict passed before the answer was complete"
@@ -170,8 +172,15 @@ class TestOnMiss:
     async def test_fail_leaves_a_call_that_is_on_time(self) -> None:
         now = asyncio.get_running_loop().time()
         edge = Edge(answering(b"fine"), clock=MonotonicClock())
-        answer = await exchange(edge.client, head((("x-traffic-class", "strict"),), accepted_at=now))
+        answer = await exchange(edge.client, head((("x-traffic-class", "strict"),), accepted_at=now, unary=True), b"")
         assert answer.messages == (b"fine",)
+        assert answer.status.ok
+
+    async def test_the_messages_of_a_stream_are_the_daemon_s_affair(self) -> None:
+        now = asyncio.get_running_loop().time()
+        edge = Edge(answering(b"late"), clock=MonotonicClock())
+        answer = await exchange(edge.client, head((("x-traffic-class", "strict"),), accepted_at=now - 5))
+        assert answer.messages == (b"late",)
         assert answer.status.ok
 
     async def test_deliver_delivers_late(self) -> None:

@@ -113,8 +113,22 @@ class TestHead:
             unary=False,
         )
 
-    def test_without_a_client_the_peer_called(self) -> None:
-        assert make_gate().head(make_request(), clock=PeerClock(), peer="192.0.2.1:4", now=0.0).peer == "192.0.2.1:4"
+    @pytest.mark.parametrize(
+        ("client", "proxy", "named"),
+        [
+            ("10.0.0.7:5", "192.0.2.1:4", "10.0.0.7:5"),
+            ("10.0.0.7:5", "127.0.0.1:4", "10.0.0.7:5"),
+            ("", "192.0.2.1:4", "192.0.2.1:4"),
+            ("127.0.0.1:5", "192.0.2.1:4", "192.0.2.1:4"),
+            ("[::1]:5", "192.0.2.1:4", "192.0.2.1:4"),
+            ("unix:/tmp/s", "192.0.2.1:4", "192.0.2.1:4"),
+            ("127.0.0.1:5", "127.0.0.1:4", "127.0.0.1:5"),
+            ("127.0.0.1:5", "[::1]:4", "127.0.0.1:5"),
+        ],
+    )
+    def test_who_called(self, client: str, proxy: str, named: str) -> None:
+        """A client that is local to a proxy elsewhere is known by its proxy."""
+        assert make_gate().head(make_request(client=client), clock=PeerClock(), peer=proxy, now=0.0).peer == named
 
     def test_known_unary_methods(self) -> None:
         request = make_request(path="/inference.GRPCInferenceService/ModelInfer")

@@ -8,6 +8,7 @@ message with another name, at the cost of one copy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,10 @@ MODEL_PARAMETER = "headway_model"
 _FINAL = "triton_final_response"
 _EMPTY_FINAL = "triton_enable_empty_final_response"
 _UNKNOWN_MODEL = "Request for unknown model: "
+_UNKNOWN_VERSION = re.compile(r" version -?\d+ is not found$")
+"""A version that the model does not have: the caller's mistake, which says nothing of the model. A version that it has
+but that is not loaded is UNAVAILABLE, "not at ready state".
+"""
 _READY = "READY"
 _IDENTITY = frozenset({"name", "version", "batch_size", "type", "id"})
 """Fields of statistics that say what is counted, not how much."""
@@ -105,7 +110,11 @@ def model_name(message: bytes) -> bytes:
 
 def is_unknown_model(status: CallStatus) -> bool:
     """Whether Triton refused a request because it does not have the model loaded: then it surely did not run."""
-    return status.code == Code.NOT_FOUND and status.message.startswith(_UNKNOWN_MODEL)
+    return (
+        status.code == Code.NOT_FOUND
+        and status.message.startswith(_UNKNOWN_MODEL)
+        and not _UNKNOWN_VERSION.search(status.message)
+    )
 
 
 def infer_facts(message: bytes) -> InferFacts:

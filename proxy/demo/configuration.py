@@ -34,7 +34,6 @@ class DemoSetting:
     proxy_port: int
     daemon_port: int
     triton_url: str
-    metrics_url: str
     qualities: dict[str, float]
     """Quality of each model size."""
     traces_file: Path
@@ -73,7 +72,7 @@ def _document(setting: DemoSetting) -> dict[str, Any]:
             "cert": str(certs / "daemon.pem"),
             "key": str(certs / "daemon.key"),
             "token_file": str(certs / "token"),
-            "tritons": {"a": {"url": setting.triton_url, "metrics": setting.metrics_url}},
+            "tritons": {"a": {"url": setting.triton_url}},
             "routes": {route: _route(route, setting.qualities) for route in (ROUTE, STREAM_ROUTE)},
         },
         "telemetry": {"traces_file": str(setting.traces_file)},
@@ -81,9 +80,9 @@ def _document(setting: DemoSetting) -> dict[str, Any]:
 
 
 _CLASS_DETAILS: dict[str, dict[str, Any]] = {
-    "realtime": {"token_deadline": "1.8s", "priority": 0, "level": "high", "weight": 2},
-    "standard": {"token_deadline": "1.8s", "priority": 1, "level": "low", "weight": 1},
-    "bulk": {"token_deadline": "2.3s", "priority": 2, "level": "low", "weight": 1},
+    "realtime": {"priority": 0, "weight": 2},
+    "standard": {"priority": 1, "weight": 1},
+    "bulk": {"priority": 2, "weight": 1},
 }
 
 

@@ -35,7 +35,8 @@ from proxy.demo.configuration import (
     write_configuration,
 )
 from proxy.demo.load import arrivals, new_tallies, send_load
-from proxy.demo.processes import DemoError, HeadwayProcess, free_tcp_and_udp_port, free_tcp_port
+from proxy.demo.next_steps import Surroundings, after_keeping, after_the_end
+from proxy.demo.processes import DemoError, HeadwayProcess, Watched, free_tcp_and_udp_port, free_tcp_port
 from proxy.demo.screen import show_while
 from proxy.demo.trace_inbox import TraceInbox
 from proxy.demo.trace_view import ViewedSpan, describe, read_spans
@@ -89,10 +90,10 @@ class Stack:
     traces_file: Path
     traces_offset: int
     """Size of the file when the demo began."""
-    processes: tuple[HeadwayProcess, ...]
+    processes: tuple[Watched, ...]
 
     async def guarded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work`, but raise `DemoError` as soon as a process ends that should run."""
+        """Do `work`, but raise the process's `failure` as soon as one ends that should run."""
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._fail_when_one_ends())
@@ -107,7 +108,7 @@ class Stack:
             return result
 
     async def _fail_when_one_ends(self) -> NoReturn:
-        ends = [spawn(process.exited(), name=f"demo-{process.role}-exit") for process in self.processes]
+        ends = [spawn(process.exited(), name=f"exit of {process!r}") for process in self.processes]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -198,14 +199,13 @@ async def _stack(settings: DemoSettings, console: Console) -> AsyncIterator[Stac
             proxy_port=free_tcp_port(preferred=PROXY_PORT),
             daemon_port=free_tcp_and_udp_port(),
             triton_url=triton.grpc_url,
-            metrics_url=triton.metrics_url,
             qualities=qualities,
             traces_file=settings.traces_file,
         )
         config = write_configuration(setting)
         daemon = await running.enter_async_context(HeadwayProcess("daemon", config))
         proxy = await running.enter_async_context(HeadwayProcess("proxy", config))
-        stack = Stack(f"{HOST}:{setting.proxy_port}", config, settings.traces_file, offset, (daemon, proxy))
+        stack = Stack(f"{HOST}:{setting.proxy_port}", config, settings.traces_file, offset, (triton, daemon, proxy))
         await stack.guarded(until_ready(stack.url, timeout_s=READY_TIMEOUT_S))
         say("daemon", f"{HOST}:{setting.daemon_port}  gRPC over HTTP/3; policy: {POLICY}", started_at)
         say("proxy", f"{stack.url}  where clients connect", started_at)
@@ -299,21 +299,16 @@ async def _spans_of(stack: Stack, trace_id: str) -> list[ViewedSpan]:
 
 
 def _show_next(settings: DemoSettings, stack: Stack, console: Console) -> None:
-    console.print("\nNext:")
+    here = Surroundings()
     if settings.keep:
-        lines = (
-            f"point any Triton client at {stack.url} and ask for the model `llm`",
-            f"python examples/02_traffic_classes.py --url {stack.url}",
-            f"change {stack.config} and see what `headway check -c` says",
-        )
+        console.print(f"\nNext: point any Triton client at {stack.url}, for the model `llm`; or", highlight=False)
+        steps = after_keeping(here, stack.url, stack.config)
     else:
-        lines = (
-            "headway demo --keep     leaves it running, for examples/*.py and your own clients",
-            "headway demo --seconds 30 --traces-file other.jsonl",
-            "headway certs --help, headway proxy --help, headway daemon --help     to set it up by hand",
-        )
-    for line in lines:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print("\nNext:")
+        steps = after_the_end(here)
+    for step in steps:
+        console.print(f"  {step.command}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"      {step.does}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _first(failures: BaseExceptionGroup[HeadwayError]) -> HeadwayError:

@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from proxy.demo.triton_server import HOST, LAUNCH
 from proxy.errors import HeadwayError
@@ -22,6 +22,16 @@ PORT_ATTEMPTS = 20
 
 class DemoError(HeadwayError):
     """The demo can't go on; the text has the end of the log of the process at fault."""
+
+
+class Watched(Protocol):
+    """A child process that the demo can't do without."""
+
+    async def exited(self) -> None:
+        """Return when the process has ended."""
+
+    def failure(self) -> HeadwayError:
+        """What to raise when it has ended too early."""
 
 
 class HeadwayProcess:

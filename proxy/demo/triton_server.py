@@ -239,6 +239,16 @@ class TritonServer:
         await self.stop()
         await self.start()
 
+    async def exited(self) -> None:
+        """Return when the server has ended and what it left is cleaned up."""
+        if self._gone is not None:
+            await asyncio.wait([self._gone])
+
+    def failure(self) -> TritonError:
+        """What to raise when it has ended too early."""
+        status = None if self._process is None else self._process.returncode
+        return TritonError(f"Triton ended with status {status}; the end of its log:\n{self.log_tail()}")
+
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of Triton's output, for error messages."""
         try:

@@ -76,9 +76,9 @@ class EdgeServer:
             else:
                 self._port = self._server.add_secure_port(settings.address, _credentials(settings.tls))
         except (RuntimeError, OSError) as error:
-            raise HeadwayError(f"proxy.listen: can't listen on {settings.address}: {error}") from None
+            raise HeadwayError(f"can't listen on {settings.address}: {error}") from None
         if self._port == 0:
-            raise HeadwayError(f"proxy.listen: can't listen on {settings.address}")
+            raise HeadwayError(f"can't listen on {settings.address}")
         await self._server.start()
 
     async def drain(self, *, timeout_s: float) -> bool:

@@ -188,7 +188,11 @@ class StreamingIncomingCall(_IncomingCall):
     async def send(self, message: bytes) -> None:
         """See the port."""
         self._headers_sent = True
-        await self._context.write(message)
+        try:
+            await self._context.write(message)
+        except grpc.aio.InternalError:
+            # The call is over: its client is gone, or the message exceeds the limit. grpc is about to cancel us for it.
+            raise asyncio.CancelledError from None
 
 
 def plain_head(path: str, context: Context, now: float) -> CallHead:

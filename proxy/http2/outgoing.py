@@ -19,6 +19,7 @@ from proxy.http2.statuses import from_grpc
 from proxy.tasks import spawn
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata, OutgoingCall
 from proxy.tunnel.metadata import end_to_end
+from proxy.tunnel.tunnel import FailedCall
 
 _TURNS_FOR_STATUS = 3
 """Turns of the event loop in which the status of a Trailers-Only answer follows its empty headers.
@@ -27,8 +28,8 @@ grpc does not tell such an answer from one with headers, but it completes both o
 frame of its own comes later."""
 HEADERS_GRACE_S = 0.003
 """How long empty headers are held back after these turns, unless a message comes. grpc hands its completions over from
-a thread of its own, which where the process is busy needs a while to get its turn: of 144 Trailers-Only answers from a
-server of the same process two came out with headers without this, none with it."""
+a thread of its own, which where the process is busy needs a while to get its turn: of the first answers of 48 fresh
+connections to a server in the same process, 10 came out with headers without this, of 96 none with it."""
 _MAX_KNOWN_METHODS = 1024
 _NOT_REACHED = ("failed to connect to all addresses", "connections to all backends failing", "DNS resolution failed")
 _BROKE = (
@@ -92,12 +93,14 @@ class GrpcCarrier:
         return self._name
 
     def open(self, head: CallHead) -> OutgoingCall:
-        """See the port."""
+        """See the port. A call whose gRPC deadline has passed is not made; grpc would make it and end it too late."""
         metadata = head.metadata
         if self._extra_metadata is not None:
             metadata += self._extra_metadata(head)
         limit_at = head.deadline.limit_at
-        timeout_s = None if limit_at == NO_DEADLINE else max(limit_at - self._clock.now(), 0.0)
+        timeout_s = None if limit_at == NO_DEADLINE else limit_at - self._clock.now()
+        if timeout_s is not None and timeout_s <= 0:
+            return FailedCall(CallStatus(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
         if head.unary:
             method = self._unary.get(head.path)
             if method is None:
@@ -233,6 +236,7 @@ class StreamingOutgoingCall:
     def cancel(self) -> None:
         """See the port."""
         self._call.cancel()
+        self._call._metadata_sent.set()  # noqa: SLF001 -- grpc leaves a writer waiting that has not begun
         if self._read is not None:
             self._read.cancel()
 

@@ -248,7 +248,6 @@ class QuicTunnel:
             reason = f"no answer within {settings.handshake_timeout_s:g} s"
             endpoint.lose(reason)
             raise HeadwayError(reason) from None
-        port.call_soon(lambda: self._check_confirmed(endpoint), delay_s=settings.handshake_timeout_s)
         port.call_soon(lambda: self._check_heard(endpoint, port), delay_s=SILENCE_CHECK_S)
         self._state = TunnelState.READY
         self._load = DaemonLoad()
@@ -291,24 +290,19 @@ class QuicTunnel:
         if endpoint is not None and (not endpoint.connection.is_ready or endpoint.connection.awaits_acknowledgement):
             endpoint.lose(error.strerror or str(error))
 
-    def _check_confirmed(self, endpoint: Endpoint) -> None:
-        """Give up a connection whose end at the daemon was gone before it was complete.
+    def _check_heard(self, endpoint: Endpoint, port: Port, silent_s: float = 0.0) -> None:
+        """Give up a connection on which nothing comes back, long before its idle timeout would.
 
-        Until the handshake is confirmed our packets have long headers, which no stateless reset answers, so that the
-        idle timeout would be the first to notice that the daemon was restarted.
+        Only time in which an acknowledgement is due counts: a peer that was sent nothing has nothing to say.
         """
-        if not endpoint.connection.is_confirmed:
-            endpoint.lose("the handshake was never confirmed")
-
-    def _check_heard(self, endpoint: Endpoint, port: Port) -> None:
-        """Give up a connection on which nothing comes back, long before its idle timeout would."""
         if endpoint is not self._endpoint or self._state is not TunnelState.READY:
             return
-        silent_s = port.now() - endpoint.heard_at
-        if silent_s >= SILENCE_S and endpoint.connection.awaits_acknowledgement:
-            endpoint.lose(f"no answer for {silent_s:.1f} s")
+        unheard = endpoint.connection.awaits_acknowledgement and port.now() - endpoint.heard_at >= SILENCE_CHECK_S
+        silent_s = silent_s + SILENCE_CHECK_S if unheard else 0.0
+        if silent_s >= SILENCE_S:
+            endpoint.lose(f"no answer for {SILENCE_S:g} s")
         else:
-            port.call_soon(lambda: self._check_heard(endpoint, port), delay_s=SILENCE_CHECK_S)
+            port.call_soon(lambda: self._check_heard(endpoint, port, silent_s), delay_s=SILENCE_CHECK_S)
 
     def _ended(self, ready: asyncio.Future[None], reason: str) -> None:
         if not ready.done():

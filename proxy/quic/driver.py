@@ -136,9 +136,11 @@ class UdpPort:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            if (
-                error.errno != errno.EMSGSIZE
-            ):  # EMSGSIZE: a probe of the path's packet size that is too large for the first hop
+            if error.errno == errno.EMSGSIZE:
+                # A probe of the path's packet size that is too large for the first hop. Read, the error is gone; else
+                # the kernel would tell it to the next datagram too, and drop that.
+                self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            else:
                 self._failed(error)
         return True
 

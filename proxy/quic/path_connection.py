@@ -69,11 +69,6 @@ class PathConnection(QuicConnection):
         return self._handshake_complete and self._close_event is None and not self._close_pending
 
     @property
-    def is_confirmed(self) -> bool:
-        """True once both ends know that the handshake is complete (RFC 9001 section 4.1.2)."""
-        return self._handshake_confirmed
-
-    @property
     def unanswered_timeouts(self) -> int:
         """Probe timeouts in a row without anything heard from the peer (RFC 9002 section 6.2)."""
         return self._loss._pto_count
@@ -119,11 +114,12 @@ class PathConnection(QuicConnection):
 
     def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
         super().receive_datagram(data, addr, now)
+        space = self._spaces[tls.Epoch.ONE_RTT]
+        if space.ack_at is None:  # it had nothing in it that wants an acknowledgement
+            return
         self._unacknowledged_datagrams += 1
         if self._unacknowledged_datagrams >= BULK_DATAGRAMS and self._handshake_confirmed:
-            space = self._spaces[tls.Epoch.ONE_RTT]
-            if space.ack_at is not None and space.ack_at > now + BULK_ACK_DELAY_S:
-                space.ack_at = now + BULK_ACK_DELAY_S
+            space.ack_at = min(space.ack_at, now + BULK_ACK_DELAY_S)
 
     def handle_timer(self, now: float) -> None:
         super().handle_timer(now)

@@ -87,7 +87,7 @@ class TcpServer:
         try:
             self._port = self._server.add_secure_port(settings.address, credentials)
         except RuntimeError as error:
-            raise HeadwayError(f"daemon.listen: can't listen on {settings.address}: {error}") from None
+            raise HeadwayError(f"can't listen on {settings.address}: {error}") from None
         await self._server.start()
 
     def drain(self) -> None:

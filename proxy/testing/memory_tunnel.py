@@ -39,8 +39,8 @@ TOKEN = b"the token"
 class MemoryTunnel:
     """A daemon that serves calls with `handler`, and a proxy connected to it: `proxy` is the carrier for calls.
 
-    `client` and `server` replace settings of the two ends (`QuicClientSettings`, `QuicServerSettings`); `tokens` is what
-    the daemon lets in and may be changed while it runs.
+    `client` and `server` replace settings of the two ends (`QuicClientSettings`, `QuicServerSettings`). `tokens` is
+    what the daemon lets in; it, `handler` and `load` may be changed while it runs.
     """
 
     def __init__(

@@ -42,6 +42,7 @@ class StackFiles:
         make_certs(self.path / "certs", now=datetime.now(UTC))
         limits = {} if max_message_bytes is None else {"max_message_bytes": max_message_bytes}
         self._settings: dict[str, Any] = {
+            "telemetry": {"traces_file": "traces.jsonl"},
             **(top or {}),
             "proxy": {
                 "listen": "127.0.0.1:0",
@@ -60,7 +61,6 @@ class StackFiles:
                 **limits,
                 **(daemon or {}),
             },
-            "telemetry": {"traces_file": "traces.jsonl"},
         }
 
     def write(self, name: str, *, daemon_listen: str, proxy_listen: str = "") -> Path:

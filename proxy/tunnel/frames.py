@@ -7,7 +7,7 @@ peer.
 
 from __future__ import annotations
 
-from proxy.errors import H3Code, TunnelProtocolError
+from proxy.errors import Code, H3Code, TunnelProtocolError
 
 DATA = 0x0
 HEADERS = 0x1
@@ -92,7 +92,9 @@ class FrameReader:
             )
         if frame_type == HEADERS and length > self._max_header_bytes:
             raise TunnelProtocolError(
-                f"a header section of {length} bytes exceeds {self._max_header_bytes}", h3_code=H3Code.EXCESSIVE_LOAD
+                f"a header section of {length} bytes exceeds {self._max_header_bytes}",
+                code=Code.RESOURCE_EXHAUSTED,
+                h3_code=H3Code.EXCESSIVE_LOAD,
             )
         self._type = frame_type
         self._left = length

@@ -14,6 +14,7 @@ from tests.architecture.layout import ROOT, Module, modules
 EXCEPTIONS: dict[str, str] = {
     "proxy/config/rules.py": "tests/unit/config/test_load.py: rules show only in what load_config says",
     "proxy/config/reader.py": "tests/unit/config/test_load.py: the reader shows only in what load_config says",
+    "proxy/demo/triton_server.py": "tests/triton/test_triton_server.py: it starts a real Triton",
 }
 """Source file → the test file that covers it and why it is not at the mirrored path, or `-` and why there is none."""
 

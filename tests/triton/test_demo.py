@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import sys
 from collections import defaultdict
@@ -110,6 +112,28 @@ async def test_the_demo_from_start_to_end(tmp_path: Path) -> None:
         assert f"{service}: " in completions
     assert "headway-proxy → " in completions
 
+    commands = next_commands(demo.output)
+    assert len(commands) == 3
+    for command in commands:
+        program, *_ = shlex.split(command)
+        assert shutil.which(program), command
+
+
+async def test_a_demo_that_is_kept_up_ends_when_triton_dies(tmp_path: Path) -> None:
+    demo = await Demo.start(tmp_path, "--keep", "--seconds", "1")
+    await demo.read_until("until Ctrl-C")
+    for command in next_commands(demo.output):
+        process = await asyncio.create_subprocess_shell(
+            command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate()
+        assert process.returncode == 0, f"{command}: {output.decode()}"
+    os.kill(process_id("--model-repository", tmp_path), signal.SIGKILL)
+    assert await demo.wait() == 1
+    assert "headway: Triton ended with status -9; the end of its log:" in demo.output
+    assert demo.left_behind() == []
+
 
 @pytest.mark.parametrize("moment", ["Starting Triton", "stock tritonclient"])
 async def test_ctrl_c_leaves_nothing_running(tmp_path: Path, moment: str) -> None:
@@ -125,15 +149,21 @@ async def test_ctrl_c_leaves_nothing_running(tmp_path: Path, moment: str) -> Non
 async def test_a_process_that_dies_ends_the_demo_with_its_log(tmp_path: Path) -> None:
     demo = await Demo.start(tmp_path, "--seconds", "30")
     await demo.read_until("stock tritonclient")
-    os.kill(headway_pid("daemon", tmp_path), signal.SIGKILL)
+    os.kill(process_id("daemon", tmp_path), signal.SIGKILL)
     assert await demo.wait() == 1
     assert "the daemon ended with status -9" in demo.output
     assert demo.left_behind() == []
 
 
-def headway_pid(role: str, folder: Path) -> int:
+def next_commands(output: str) -> list[str]:
+    """What the demo proposes to type, each with a line below it that says what it does."""
+    return re.findall(r"^  (\S.*)\n      \S", output.partition("\nNext:")[2], re.MULTILINE)
+
+
+def process_id(argument: str, folder: Path) -> int:
+    """A process of the demo in `folder` by an argument of its command, or what that begins with."""
     for process in Path("/proc").glob("[0-9]*/cmdline"):
-        arguments = process.read_bytes().decode().split("\0")
-        if role in arguments and any(str(folder) in one for one in arguments):
+        arguments = process.read_bytes().decode(errors="replace").split("\0")
+        if any(one.startswith(argument) for one in arguments) and any(str(folder) in one for one in arguments):
             return int(process.parent.name)
-    raise AssertionError(f"no {role} is running")
+    raise AssertionError(f"no {argument} is running")

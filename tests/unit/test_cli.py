@@ -143,7 +143,27 @@ def test_check_answers_programs_in_json(run: Run) -> None:
                 "allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
             )
         ],
+        "notes": [],
     }
+
+
+def test_check_notes_what_has_no_effect(run: Run) -> None:
+    Path("headway.yaml").write_text(
+        "classes:\n  standard: {deadline: 2s, level: high}\nproxy:\n  daemons: ['gpu:1']\n  health: localhost:8080\n",
+        encoding="utf-8",
+    )
+    notes = [
+        "headway.yaml:2: classes.standard.level: has no effect in this version",
+        "headway.yaml:5: proxy.health: has no effect in this version",
+    ]
+    code, out, err = run("check", "-c", "headway.yaml", "--offline")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "headway.yaml: no problem found, network left out",
+        *(f"note: {note}" for note in notes),
+    ]
+    code, out, _ = run("check", "-c", "headway.yaml", "--offline", "--json")
+    assert (code, json.loads(out)) == (0, {"file": "headway.yaml", "problems": [], "notes": notes})
 
 
 def test_check_for_one_machine_leaves_out_the_others_files(run: Run) -> None:

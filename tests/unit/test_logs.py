@@ -19,6 +19,7 @@ def _keep_logging() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("quic").setLevel(logging.NOTSET)
 
 
 def test_text_lines_have_time_level_and_logger(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,3 +43,19 @@ def test_json_lines_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
     assert first == {"level": "debug", "logger": "proxy.edge", "message": "line one\nline two"}
     assert (second["level"], second["message"]) == ("error", "failed")
     assert second["error"].endswith("ValueError: broken")
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("debug", ["info", "warning", "error"]), ("info", ["warning", "error"]), ("error", ["error"])],
+)
+def test_aioquics_lines_about_single_calls_are_for_debugging(
+    level: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("info")
+    set_up_logging(level, as_json=True)
+    quic = logging.getLogger("quic")
+    quic.info("Stream 40 reset by peer")
+    quic.warning("x")
+    quic.error("x")
+    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == shown

@@ -36,6 +36,7 @@ def test_a_flag_of_the_section() -> None:
         ("--stream-window", "proxy.stream_window", "SIZE", "Default: 1MiB."),
         ("--server-name", "proxy.server_name", "NAME", "address."),
         ("--scheduler", "scheduler", "NAME", "Default: edf."),
+        ("--health", "proxy.health", "HOST:PORT", "Has no effect in this version."),
         ("--otlp-endpoint", "telemetry.otlp_endpoint", "URL", "traces_file."),
         ("--traces-file", "telemetry.traces_file", "PATH", "Default: headway-traces.jsonl."),
     ],

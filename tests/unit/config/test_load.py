@@ -416,6 +416,25 @@ def test_flag_over_variable_over_file_over_default(home: Path) -> None:
     assert (proxy.listen.port, proxy.drain_s, proxy.batch_window_s, proxy.transport) == (3, 2.0, 0.001, "quic")
 
 
+def test_what_the_user_has_set_in_vain_is_named(home: Path) -> None:
+    assert load(home, FULL).without_effect == (
+        "classes.realtime.token_deadline",
+        "classes.realtime.level",
+        "classes.standard.token_deadline",
+        "classes.standard.level",
+        "classes.bulk.token_deadline",
+        "classes.bulk.level",
+        "proxy.health",
+        "daemon.tritons.a.metrics",
+        "daemon.routes.llm.candidates[0].profile",
+        "telemetry.metrics_listen",
+    )
+    assert load(home, MINIMAL_PROXY + MINIMAL_DAEMON).without_effect == ()
+    environment = {"HEADWAY_CLASSES__BULK__LEVEL": "high", "HEADWAY_CLASSES__BULK__DEADLINE": "9s"}
+    config = load(home, "proxy: {daemons: [gpu:1], health: }\n", environment=environment)
+    assert config.notes() == ["HEADWAY_CLASSES__BULK__LEVEL: classes.bulk.level: has no effect in this version"]
+
+
 def test_no_file_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cert.pem").write_text("-", encoding="utf-8")

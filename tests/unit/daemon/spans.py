@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.telemetry.tracing import SpanStatistics, Value
+from proxy.telemetry.tracing import CallSpan, SpanStatistics, Value
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
 
 
 @dataclass
 class RecordedSpan:
-    address: str = ""
+    server: str = ""
+    """Address of who serves the call."""
     name: str = "server"
     attributes: dict[str, Value] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
@@ -19,10 +20,13 @@ class RecordedSpan:
     status: CallStatus | None = None
     trace_id: str = ""
 
-    def child(self, *, address: str = "", at: float | None = None) -> RecordedSpan:
+    def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         span = RecordedSpan(address, f"child of {self.name}")
         self.children.append(span)
         return span
+
+    def address(self, address: str) -> None:
+        self.server = address
 
     def set(self, name: str, value: Value) -> None:
         self.attributes[name] = value
@@ -41,7 +45,7 @@ class RecordedTracing:
     def __init__(self) -> None:
         self.spans: list[RecordedSpan] = []
 
-    def server_span(self, head: CallHead, *, address: str = "") -> RecordedSpan:
+    def server_span(self, head: CallHead, *, address: str = "") -> CallSpan:
         span = RecordedSpan(address)
         self.spans.append(span)
         return span

@@ -207,7 +207,7 @@ async def test_spans_tell_who_was_chosen_and_how_it_ended() -> None:
     assert server.status is not None
     assert server.status.code == Code.OK
     (onward,) = server.children
-    assert (onward.address, onward.status) == ("localhost:8101", CallStatus(Code.OK))
+    assert (onward.server, onward.status) == ("localhost:8101", CallStatus(Code.OK))
     assert a.carrier.calls[0].head.metadata == (("traceparent", "child of server"),)
 
 

@@ -236,5 +236,11 @@ def test_the_wish_for_ready_models_only() -> None:
 
 def test_only_triton_s_own_words_tell_that_a_model_is_not_loaded() -> None:
     assert triton.is_unknown_model(CallStatus(Code.NOT_FOUND, "Request for unknown model: 'm' is not found"))
+    assert triton.is_unknown_model(
+        CallStatus(Code.NOT_FOUND, "Request for unknown model: 'm' has no available versions")
+    )
+    assert not triton.is_unknown_model(
+        CallStatus(Code.NOT_FOUND, "Request for unknown model: 'm' version 9 is not found")
+    )
     assert not triton.is_unknown_model(CallStatus(Code.NOT_FOUND, "no such customer"))
     assert not triton.is_unknown_model(CallStatus(Code.INTERNAL, "Request for unknown model: 'm' is not found"))

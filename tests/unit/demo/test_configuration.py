@@ -16,12 +16,12 @@ def test_the_configuration_is_one_that_headway_takes(tmp_path: Path) -> None:
             proxy_port=8001,
             daemon_port=4433,
             triton_url="127.0.0.1:8101",
-            metrics_url="http://127.0.0.1:8102/metrics",
             qualities={"large": 0.7, "medium": 0.6, "small": 0.5},
             traces_file=tmp_path / "traces.jsonl",
         )
     )
     config = load_config(path, roles=("proxy", "daemon"), environment={})
+    assert config.notes() == []
     proxy, daemon = config.require_proxy(), config.require_daemon()
     assert proxy.listen == Address("127.0.0.1", 8001)
     assert proxy.daemons == (daemon.listen,) == (Address("127.0.0.1", 4433),)

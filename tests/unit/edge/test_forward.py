@@ -265,7 +265,7 @@ class TestTrace:
         edge = Edge(answering(status=CallStatus(Code.ABORTED, "so it is")), tracing=tracing)
         await exchange(edge.client, head((("k", "v"),)))
         [span] = tracing.spans
-        assert span.address == "0.0.0.0:8001"
+        assert span.server == "0.0.0.0:8001"
         assert [child.status for child in span.children] == [CallStatus(Code.ABORTED, "so it is")]
         assert span.status is not None
         assert span.status.metadata == (("x-headway-class", "standard"), ("x-headway-slack-ms", "2000.0"))

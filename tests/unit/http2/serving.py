@@ -29,9 +29,9 @@ class Backend(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in t
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Any) -> AsyncIterator[str]:
+async def serving(handler: Any, *options: tuple[str, int]) -> AsyncIterator[str]:
     """The address of a server; its port is the system's choice."""
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=[*OPTIONS, *options])
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -42,7 +42,7 @@ async def serving(handler: Any) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def channel_to(address: str) -> AsyncIterator[Any]:
+async def channel_to(address: str, *options: tuple[str, int]) -> AsyncIterator[Any]:
     """A stock channel; the stubs ask for serializers, which grpc does not, hence Any."""
-    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(address, options=[*OPTIONS, *options]) as channel:
         yield channel

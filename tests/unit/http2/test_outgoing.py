@@ -180,13 +180,16 @@ class TestStatus:
             answer = await ask(carrier, to=head())
         assert answer == Answer(CallStatus(Code.DATA_LOSS, "then"), (b"one", b"two"), ())
 
-    async def test_an_ok_with_details_and_trailers(self) -> None:
-        async def behave(_: object, context: Any) -> None:
-            context.set_details("fine")
-            context.set_trailing_metadata((("t", "1"),))
+    @BOTH
+    async def test_a_trailers_only_answer_on_the_wire(self, unary: bool) -> None:
+        async def behave(call: WireCall) -> None:
+            await call.body()
+            headers = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "5"), ("t", "1")]
+            call.stream.send_headers([*headers, ("grpc-message", "gr%C3%BCn %ZZ")], end_stream=True)
 
-        async with reaching(behave) as carrier:
-            assert (await ask(carrier, to=head())).status == CallStatus(Code.OK, "fine", (("t", "1"),))
+        async with WireServer(behave) as server, carrier_to(server.address) as carrier:
+            answer = await ask(carrier, b"", to=head(unary=unary))
+        assert answer == Answer(CallStatus(Code.NOT_FOUND, "grün %ZZ", (("t", "1"),)))
 
     async def test_an_ok_to_a_unary_call_without_a_message_brings_none(self) -> None:
         async def behave(_: object, context: Any) -> None:
@@ -268,11 +271,10 @@ class TestReaching:
             reached.set()
             await call.stream.rest()
 
-        async with WireServer(hold) as server, carrier_to(server.address) as carrier:
-            async with asyncio.TaskGroup() as group:
-                answer = group.create_task(ask(carrier, b"", to=head(unary=unary)))
-                await asyncio.wait_for(reached.wait(), 5)
-                server.drop_connections()
+        async with WireServer(hold) as server, carrier_to(server.address) as carrier, asyncio.TaskGroup() as group:
+            answer = group.create_task(ask(carrier, b"", to=head(unary=unary)))
+            await asyncio.wait_for(reached.wait(), 5)
+            server.drop_connections()
         status = answer.result().status
         assert status.code == Code.UNAVAILABLE
         assert status.message.startswith(f"{NAME} broke the connection: ")
@@ -309,10 +311,13 @@ class TestDeadline:
         assert left == [expected_s if expected_s is None else pytest.approx(expected_s, abs=0.5)]
 
     @BOTH
-    async def test_a_limit_that_has_passed(self, unary: bool) -> None:
-        async with reaching(echo, clock=ManualClock(now=100.0)) as carrier:
-            answer = await ask(carrier, b"", to=head(unary=unary, limit_at=99.0))
-        assert answer.status.code == Code.DEADLINE_EXCEEDED
+    @pytest.mark.parametrize("limit_at", [99.0, 100.0])
+    async def test_a_call_whose_limit_has_passed_is_not_made(self, unary: bool, limit_at: float) -> None:
+        sleeper = Sleeper()
+        async with reaching(sleeper.behave, clock=ManualClock(now=100.0)) as carrier:
+            answer = await ask(carrier, b"", to=head(unary=unary, limit_at=limit_at))
+        assert answer == Answer(CallStatus(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        assert not sleeper.begun.is_set()
 
     @BOTH
     async def test_a_backend_that_sleeps(self, unary: bool) -> None:
@@ -367,6 +372,14 @@ class TestCancel:
             await asyncio.sleep(0)
             call.cancel()
             assert await asyncio.wait_for(event, 5) == CANCELLED
+
+    async def test_a_writer_that_waits_for_the_connection_goes_on(self) -> None:
+        async with reaching(echo) as carrier, asyncio.TaskGroup() as group:
+            call = carrier.open(head())
+            sent = group.create_task(call.send(b"never"))
+            await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait_for(sent, 5)
 
     async def test_a_writer_that_waits_for_room_goes_on(self) -> None:
         sleeper = Sleeper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from proxy.commands.certs import make_certs
 from proxy.testing.virtual_loop import VirtualTimeLoop
 
+REAL_SOCKETS = ("test_driver.py", "test_port.py")
+
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], VirtualTimeLoop]]:
-    return {"virtual": VirtualTimeLoop}
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"real": asyncio.new_event_loop} if item.path.name in REAL_SOCKETS else {"virtual": VirtualTimeLoop}
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,10 @@ async def joined(
         return heard.setdefault(stream_id, Heard())
 
     def received(name: str) -> Callable[[list[Datagram], float], None]:
-        return lambda datagrams, now: endpoints[name].receive(datagrams, now)
+        def receive(datagrams: list[Datagram], now: float) -> None:
+            endpoints[name].receive(datagrams, now)
+
+        return receive
 
     client_port, address = await network.open_client_port(
         "daemon.test:4433", on_datagrams=received("client"), on_unreachable=lambda _: None
@@ -114,7 +117,7 @@ async def joined(
             on_room=on_room,
             discover_path_mtu=False,
             configuration=configuration,
-            **({} if original is None else {"original_destination_connection_id": original}),
+            original_destination_connection_id=original,
         )
 
     client = Endpoint(

@@ -373,6 +373,7 @@ async def test_a_deadline_never_grows_on_the_way(certs: Path) -> None:
     slow = LinkSettings(delay_s=0.3)
     async with MemoryTunnel(certs, handler=handler, uplink=slow, downlink=slow, server_clock_offset_s=-50.0) as tunnel:
         clocks = tunnel.network.client_clock, tunnel.network.server_clock
+        true_at = 0.0
         for settle_s in (0.0, 0.35, 0.5, 1.0, 10.0):  # before, while and after the clocks are compared
             await asyncio.sleep(settle_s)
             at = clocks[0].now()

@@ -272,7 +272,9 @@ def _add(total: Any, part: Any) -> None:
             for key, entry in value.items():
                 _add(total.response_stats[key], entry)
         elif isinstance(value, Message):
-            _add(getattr(total, field.name), value)
+            whole = getattr(total, field.name)
+            whole.SetInParent()  # Triton's are there where nothing is counted yet, too
+            _add(whole, value)
         elif isinstance(value, int):
             setattr(total, field.name, getattr(total, field.name) + value)
 

@@ -220,7 +220,8 @@ class TritonServer:
         if self._process is None or self._gone is None:
             return
         if self.running:
-            self._process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                self._process.terminate()
             # Two seconds beyond the grace that Triton was given: it looks at its clock once a second.
             await asyncio.wait([self._gone], timeout=self._settings.stop_grace_s + 2.0)
         await self.kill()

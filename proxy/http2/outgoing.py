@@ -77,11 +77,13 @@ class GrpcCarrier:
         name: str,
         clock: Clock,
         extra_metadata: Callable[[CallHead], Metadata] | None = None,
+        headers_grace_s: float = HEADERS_GRACE_S,
     ) -> None:
         self._channel: Any = channel  # the stubs ask for serializers, which grpc does not
         self._name = name
         self._clock = clock
         self._extra_metadata = extra_metadata
+        self._headers_grace_s = headers_grace_s
         self._unary: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -111,7 +113,7 @@ class GrpcCarrier:
                 lambda message: method(message, timeout=timeout_s, metadata=metadata), name=self._name
             )
         call = self._channel.stream_stream(head.path)(timeout=timeout_s, metadata=metadata)
-        return StreamingOutgoingCall(call, name=self._name)
+        return StreamingOutgoingCall(call, name=self._name, headers_grace_s=self._headers_grace_s)
 
 
 class UnaryOutgoingCall:
@@ -189,9 +191,10 @@ class UnaryOutgoingCall:
 class StreamingOutgoingCall:
     """Any number of messages each way."""
 
-    def __init__(self, call: Any, *, name: str) -> None:
+    def __init__(self, call: Any, *, name: str, headers_grace_s: float) -> None:
         self._call = call
         self._name = name
+        self._headers_grace_s = headers_grace_s
         self._headers_seen = False
         self._read: asyncio.Task[_Event] | None = None
 
@@ -250,7 +253,7 @@ class StreamingOutgoingCall:
             await asyncio.sleep(0)
         read = spawn(self._next(), name=f"first answer of {self._name}")
         try:
-            await asyncio.wait({read}, timeout=HEADERS_GRACE_S)
+            await asyncio.wait({read}, timeout=self._headers_grace_s)
         except asyncio.CancelledError:
             read.cancel()
             raise

@@ -354,6 +354,8 @@ class ScheduledConnection(PathConnection):
             if sender is None or not sender.can_send:
                 self._unready(stream_id)
                 continue
+            if self._is_worth_waiting(builder, sender):
+                return
             above = sender.unsent_bytes > self._low_water_bytes
             sent = self._write_stream(builder, sender)
             if sender.buffer_is_empty:
@@ -365,6 +367,20 @@ class ScheduledConnection(PathConnection):
                 scheduler.served(stream_id, sent_bytes=sent, now=now)
             if above and sender.unsent_bytes <= self._low_water_bytes:
                 self._on_room(stream_id)
+
+    def _is_worth_waiting(self, builder: QuicPacketBuilder, sender: SendBuffer) -> bool:
+        """True where the congestion window has room for a scrap only, and what is in flight will give it more.
+
+        Without this, each acknowledgement under a full window is followed by a packet of some forty bytes, and round
+        robin with a circle as long as the bursts gives all of those to the same stream.
+        """
+        room = builder.remaining_flight_space
+        return (
+            room < self._max_datagram_size // 2
+            and room < builder.remaining_buffer_space
+            and sender.unsent_bytes > room
+            and self._loss.bytes_in_flight > 0
+        )
 
     def _write_stream(self, builder: QuicPacketBuilder, sender: SendBuffer) -> int:
         """One STREAM frame with as much as fits; returns the bytes it takes up, 0 if flow control allows none."""

@@ -305,7 +305,8 @@ class QuicServer:
         try:
             await handler(call)
         except asyncio.CancelledError:
-            await call.finish(CallStatus(Code.CANCELLED, "the daemon gave the call up"))
+            # A caller that went away hears nothing of this; one that did not is still waiting when the daemon closes.
+            await call.finish(CallStatus(Code.UNAVAILABLE, "the daemon stops"))
             raise
         except Exception:
             logger.exception("Call %s failed", call.head.path)

@@ -52,11 +52,17 @@ def inject(metadata: Metadata, context: SpanContext) -> Metadata:
     """The same metadata with `context` as its trace context; in `grpc-trace-bin` too, only where there was one."""
     kept = []
     binary = False
+    baggage_bytes = 0
     for item in metadata:
         if item[0] in _CONTEXT_KEYS:
             binary = binary or item[0] == TRACE_BIN
-        elif item[0] != BAGGAGE or len(item[1]) <= BAGGAGE_LIMIT_BYTES:
-            kept.append(item)
+            continue
+        if item[0] == BAGGAGE:
+            # Several headers are one list: the limit is for all of them together.
+            if baggage_bytes + len(item[1]) > BAGGAGE_LIMIT_BYTES:
+                continue
+            baggage_bytes += len(item[1])
+        kept.append(item)
     flags = int(context.trace_flags)
     kept.append((TRACEPARENT, f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"))
     if context.trace_state:

@@ -20,6 +20,7 @@ from proxy.commands.certs import make_certs
 from proxy.compose.backend import Daemon
 from proxy.compose.frontend import Proxy
 from proxy.config import load_config
+from proxy.tasks import spawn
 
 START_TIMEOUT_S = 20.0
 
@@ -120,29 +121,120 @@ class HeadwayStack:
         self.files.remove()
 
 
-class ProcessStack:
-    """Proxy and daemon as processes of their own, for tests that measure, kill or restart them."""
+class HeadwayProcess:
+    """`headway proxy` or `headway daemon` as a process of its own, with what it logs."""
 
-    def __init__(self, backend_address: str, *, transport: str = "quic", **settings: Any) -> None:
+    def __init__(self, role: str, config: Path) -> None:
+        self._role = role
+        self._config = config
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._lines: list[str] = []
+        self._began = 0
+        self._news = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "not started" if self._process is None else f"pid={self._process.pid} code={self._process.returncode}"
+        return f"<HeadwayProcess {self._role} {state} lines={len(self._lines)}>"
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The one that was started last. Raises RuntimeError before."""
+        if self._process is None:
+            raise RuntimeError(f"{self!r} is not running")
+        return self._process
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far, over all its lives."""
+        return "".join(self._lines)
+
+    async def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        self._began = len(self._lines)
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "proxy.cli",
+            self._role,
+            "-c",
+            str(self._config),
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self._reader = spawn(self._read(process), name=f"log of {self._role}")
+
+    async def start(self) -> None:
+        """Start it; returns when it listens. Raises RuntimeError with its log if it ends instead."""
+        await self.launch()
+        await self.logged(" listens on ")
+
+    async def logged(self, text: str, *, times: int = 1, within_s: float = START_TIMEOUT_S) -> None:
+        """Return once `text` has been logged so often since it was started last."""
+        process = self.process
+        async with asyncio.timeout(within_s):
+            while self._current().count(text) < times:
+                if process.returncode is not None and (self._reader is None or self._reader.done()):
+                    raise RuntimeError(f"{self._role} exited with {process.returncode}:\n{self.log[-4000:]}")
+                self._news.clear()
+                await self._news.wait()
+
+    async def signal(self, number: signal.Signals) -> int:
+        """Send a signal; returns the exit code when it is gone."""
+        self.process.send_signal(number)
+        return await self.exited()
+
+    async def exited(self) -> int:
+        """Its exit code, once it is gone and all of its log is here."""
+        code = await self.process.wait()
+        if self._reader is not None:
+            await self._reader
+        return code
+
+    async def stop(self) -> None:
+        """Make sure that it is gone."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+        if self._process is not None:
+            await self.exited()
+
+    def _current(self) -> str:
+        """What it has logged since it was started last."""
+        return "".join(self._lines[self._began :])
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        if process.stderr is not None:
+            async for line in process.stderr:
+                self._lines.append(line.decode())
+                self._news.set()
+        await process.wait()
+        self._news.set()
+
+
+class ProcessStack:
+    """Proxy and daemon as processes of their own, for tests that measure, kill or restart them.
+
+    With `start` False nothing runs until `start_daemon` and `start_proxy` are called.
+    """
+
+    def __init__(self, backend_address: str, *, transport: str = "quic", start: bool = True, **settings: Any) -> None:
         self.files = StackFiles(backend_address, transport=transport, **settings)
-        self._proxy: asyncio.subprocess.Process | None = None
-        self._daemon: asyncio.subprocess.Process | None = None
-        self.address = ""
-        self.daemon_address = ""
+        self.address = f"127.0.0.1:{free_port()}"
+        """Where clients connect."""
+        self.daemon_address = f"127.0.0.1:{free_port()}"
+        """Where the daemon listens, also after it was started again."""
+        self._start = start
+        self._processes: dict[str, HeadwayProcess] = {}
 
     @property
     def proxy_process(self) -> asyncio.subprocess.Process:
         """The proxy."""
-        if self._proxy is None:
-            raise RuntimeError("the stack is not running")
-        return self._proxy
+        return self.process("proxy").process
 
     @property
     def daemon_process(self) -> asyncio.subprocess.Process:
         """The daemon."""
-        if self._daemon is None:
-            raise RuntimeError("the stack is not running")
-        return self._daemon
+        return self.process("daemon").process
 
     @property
     def proxy_pid(self) -> int:
@@ -155,83 +247,59 @@ class ProcessStack:
         return self.daemon_process.pid
 
     async def __aenter__(self) -> Self:
-        self.daemon_address = f"127.0.0.1:{free_port()}"
-        self.address = f"127.0.0.1:{free_port()}"
-        await self.start_daemon()
-        await self.start_proxy()
+        if self._start:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.start_daemon(), name="daemon")
+                group.create_task(self.start_proxy(), name="proxy")
+            await self.logged("proxy", f"Tunnel to {self.daemon_address} is up")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in (self._proxy, self._daemon):
-            if process is not None and process.returncode is None:
-                process.kill()
-                await process.wait()
+        await asyncio.gather(*(process.stop() for process in self._processes.values()))
         self.files.remove()
 
     async def start_daemon(self) -> None:
         """Start the daemon, at the address it had before; returns when it listens."""
-        path = self.files.write("daemon.yaml", daemon_listen=self.daemon_address)
-        self._daemon = await self._start("daemon", path)
+        await self.process("daemon").start()
 
     async def start_proxy(self) -> None:
         """Start the proxy, at the address it had before; returns when it listens."""
-        path = self.files.write("proxy.yaml", daemon_listen=self.daemon_address, proxy_listen=self.address)
-        self._proxy = await self._start("proxy", path)
+        await self.process("proxy").start()
 
     async def kill_daemon(self) -> None:
         """SIGKILL."""
-        await _signal(self.daemon_process, signal.SIGKILL)
+        await self.process("daemon").signal(signal.SIGKILL)
 
     async def kill_proxy(self) -> None:
         """SIGKILL."""
-        await _signal(self.proxy_process, signal.SIGKILL)
+        await self.process("proxy").signal(signal.SIGKILL)
 
     async def terminate_daemon(self) -> int:
         """SIGTERM; returns the exit code when it is gone."""
-        return await _signal(self.daemon_process, signal.SIGTERM)
+        return await self.process("daemon").signal(signal.SIGTERM)
 
     async def terminate_proxy(self) -> int:
         """SIGTERM; returns the exit code when it is gone."""
-        return await _signal(self.proxy_process, signal.SIGTERM)
+        return await self.process("proxy").signal(signal.SIGTERM)
 
     def log(self, role: str) -> str:
         """What `proxy` or `daemon` has logged so far."""
-        return (self.files.path / f"{role}.log").read_text()
+        return self.process(role).log
 
-    async def _start(self, role: str, config: Path) -> asyncio.subprocess.Process:
-        log = self.files.path / f"{role}.log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "proxy.cli",
-                role,
-                "-c",
-                str(config),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=output,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        listen = self.daemon_address if role == "daemon" else self.address
-        host, _, port = listen.rpartition(":")
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                if process.returncode is not None:
-                    raise RuntimeError(f"{role} exited with {process.returncode}:\n{log.read_text()[-4000:]}")
-                try:
-                    _, writer = await asyncio.open_connection(host, int(port))
-                except OSError:
-                    await asyncio.sleep(0.02)
-                    continue
-                writer.close()
-                return process
+    async def logged(self, role: str, text: str, *, times: int = 1) -> None:
+        """Return once `proxy` or `daemon` has logged `text` so often since it was started last."""
+        await self.process(role).logged(text, times=times)
 
-
-async def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> int:
-    process.send_signal(number)
-    return await process.wait()
+    def process(self, role: str) -> HeadwayProcess:
+        """`proxy` or `daemon`, running or not."""
+        found = self._processes.get(role)
+        if found is None:
+            proxy_listen = self.address if role == "proxy" else ""
+            config = self.files.write(f"{role}.yaml", daemon_listen=self.daemon_address, proxy_listen=proxy_listen)
+            found = self._processes[role] = HeadwayProcess(role, config)
+        return found
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 
 ROUTED = ("echo", "echo_raw", "add_sub", "failing", "repeat", "sleepy", "stateful")
 PARAMETER = "headway_model"
@@ -96,7 +96,7 @@ ABOUT_SERVER: Mapping[str, Call] = {
     "trace-settings": ("get_trace_settings", {}),
     "trace-settings-model": ("get_trace_settings", {"model_name": "echo"}),
     "trace-settings-unknown-model": ("get_trace_settings", {"model_name": "nope"}),
-    "trace-settings-wrong": ("update_trace_settings", {"settings": {"trace_level": "LOUD"}}),
+    "trace-settings-unknown": ("update_trace_settings", {"settings": {"trace_volume": "3"}}),
     "trace-settings-wrong-rate": ("update_trace_settings", {"settings": {"trace_rate": "often"}}),
     "log-settings": ("get_log_settings", {}),
     "log-settings-wrong": ("update_log_settings", {"settings": {"log_format": "prose"}}),
@@ -157,8 +157,11 @@ INFER: Mapping[str, tuple[str, dict[str, Any]]] = {
     "no-input": ("add_sub", {"inputs": []}),
     "same-input-twice": ("add_sub", {"inputs": [FIRST, FIRST]}),
     "wrong-shape": ("add_sub", {"inputs": [numbers(1, 2, 3), SECOND]}),
-    "wrong-rank": ("add_sub", {"inputs": [tensor("INPUT0", [1, 2, 3, 4], np.float32, "FP32"), SECOND]}),
-    "batch-too-large": ("add_sub", {"inputs": [tensor("INPUT0", np.ones((9, 4)), np.float32, "FP32"), SECOND]}),
+    "wrong-rank": ("add_sub", {"inputs": [numbers(1, 2, 3, 4, shape=[1, 2, 2]), SECOND]}),
+    "batch-too-large": (
+        "add_sub",
+        {"inputs": [tensor(name, np.ones((9, 4)), np.float32, "FP32") for name in ("INPUT0", "INPUT1")]},
+    ),
     "batches-differ": ("add_sub", {"inputs": [tensor("INPUT0", np.ones((2, 4)), np.float32, "FP32"), SECOND]}),
     "too-few-bytes": ("add_sub", {"inputs": [numbers(1, 2, 3, shape=[1, 4]), SECOND]}),
     "too-many-bytes": ("add_sub", {"inputs": [numbers(1, 2, 3, 4, 5, shape=[1, 4]), SECOND]}),
@@ -174,14 +177,11 @@ INFER: Mapping[str, tuple[str, dict[str, Any]]] = {
     "string-missing": ("echo", {"inputs": raw_words(b"\x03\0\0\0abc", 2), "request_id": "s"}),
     "string-too-many": ("echo", {"inputs": raw_words(b"\x03\0\0\0abc\x01\0\0\0d", 1)}),
     "priority": ("echo", {"inputs": words(b"x"), "priority": 1, "request_id": "p"}),
-    "timeout": ("sleepy", {"inputs": [tensor("SLEEP_S", [[0, 0]], np.float32, "FP32")], "timeout": 5_000_000}),
-    "timeout-in-time": ("echo", {"inputs": words(b"x"), "timeout": 5_000_000}),
+    "timeout": ("echo", {"inputs": words(b"x"), "timeout": 5_000_000}),
     "parameters": (
         "echo",
         {"inputs": words(b"x"), "parameters": {"text": "a", "count": 3, "share": 0.5, "really": True}},
     ),
-    "timeout-of-wrong-type": ("echo", {"inputs": words(b"x"), "parameters": {"timeout": "soon"}}),
-    "reserved-parameter": ("echo", {"inputs": words(b"x"), "parameters": {"sequence_id": 3}}),
     "headers": ("echo", {"inputs": words(b"x"), "headers": {"authorization": "Bearer ü".encode().hex(), "x-a": "1"}}),
     "gzip": ("echo", {"inputs": words(b"x" * 50_000), "compression_algorithm": "gzip"}),
     "deflate": ("echo", {"inputs": words(b"x" * 50_000), "compression_algorithm": "deflate"}),
@@ -201,6 +201,46 @@ INFER: Mapping[str, tuple[str, dict[str, Any]]] = {
     "model-says-nothing": ("failing", {"inputs": words(b"error:INTERNAL:")}),
     "model-raises": ("failing", {"inputs": words(b"raise:boom")}),
 }
+
+
+def _bare(model: str = "echo", **parameters: Any) -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name=model)
+    if model == "echo":
+        request.inputs.add(name="INPUT", datatype="BYTES", shape=[1, 1])
+        request.raw_input_contents.append(b"\1\0\0\0x")
+    for key, (choice, content) in parameters.items():
+        setattr(request.parameters[key], choice, content)
+    return request
+
+
+def _typed(*contents: list[float]) -> service_pb2.ModelInferRequest:
+    request = _bare("add_sub")
+    for n, content in enumerate(contents):
+        request.inputs.add(name=f"INPUT{n}", datatype="FP32", shape=[1, 4]).contents.fp32_contents.extend(content)
+    return request
+
+
+def _with_too_much(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferRequest:
+    request.raw_input_contents.append(b"more")
+    return request
+
+
+MESSAGES: Mapping[str, service_pb2.ModelInferRequest] = {
+    "timeout-of-wrong-type": _bare(timeout=("string_param", "soon")),
+    "negative-timeout": _bare(timeout=("int64_param", -1)),
+    "priority-of-wrong-type": _bare(priority=("bool_param", True)),
+    "sequence-id-of-wrong-type": _bare(sequence_id=("bool_param", True)),
+    "sequence-start-of-wrong-type": _bare(sequence_id=("int64_param", 9), sequence_start=("int64_param", 1)),
+    "sequence-of-a-stateless-model": _bare(sequence_id=("int64_param", 9), sequence_start=("bool_param", True)),
+    "mark-of-wrong-type": _bare(triton_enable_empty_final_response=("string_param", "yes")),
+    "mark": _bare(triton_enable_empty_final_response=("bool_param", True)),
+    "typed-contents": _typed([1, 2, 3, 4], [8, 7, 6, 5]),
+    "typed-contents-too-short": _typed([1, 2, 3, 4], [8]),
+    "typed-and-raw": _with_too_much(_typed([1, 2, 3, 4], [8, 7, 6, 5])),
+    "contents-too-many": _with_too_much(_bare()),
+    "nothing-but-a-name": _bare("add_sub"),
+}
+"""What the stock clients would not make."""
 
 Stream = tuple[list[dict[str, Any]], dict[str, Any]]
 
@@ -236,7 +276,7 @@ STREAMS: Mapping[str, Stream] = {
     "wrong-input-as-status": ([_ask("repeat", nap(0.0), request_id="w")], GRPC_ERROR),
     "unknown-version": ([_ask("echo", words(b"x"), model_version="9")], {}),
     "unknown-version-as-status": ([_ask("echo", words(b"x"), model_version="9")], GRPC_ERROR),
-    "timeout": ([_ask("repeat", count_to(2, 30.0))], {"stream_timeout": 0.3}),
+    "timeout": ([_ask("repeat", count_to(2, 30.0))], {"stream_timeout": 0.2}),
     "sequence": (
         [
             _ask("stateful", value(n), sequence_id=7_000_003, sequence_start=n == 0, sequence_end=n == 3)

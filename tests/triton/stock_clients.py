@@ -203,7 +203,7 @@ class AioClient:
         await self._channel.close()
 
 
-CLIENTS: dict[str, type[SyncClient] | type[AioClient]] = {"sync": SyncClient, "aio": AioClient}
+CLIENTS: dict[str, type[SyncClient | AioClient]] = {"sync": SyncClient, "aio": AioClient}
 
 
 async def _next(answers: Any) -> Any:

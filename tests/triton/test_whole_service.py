@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2
-from tritonclient.grpc import InferRequestedOutput
+from tritonclient.grpc import InferRequestedOutput, service_pb2
 
 from proxy.demo.triton_server import TritonServer, TritonSettings
 from proxy.testing.stack import HeadwayStack
@@ -26,6 +26,7 @@ from tests.triton.service_calls import (
     ABOUT_MODEL,
     ABOUT_SERVER,
     INFER,
+    MESSAGES,
     ROUTED,
     ROUTES,
     STREAMS,
@@ -41,7 +42,7 @@ from tests.triton.service_calls import (
     value,
     words,
 )
-from tests.triton.stock_clients import CLIENTS, Failure, StockClient, SyncClient
+from tests.triton.stock_clients import CLIENTS, AioClient, Failure, StockClient, SyncClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -200,17 +201,24 @@ async def test_a_stream_that_is_given_up(ways: Ways) -> None:
     assert (as_model(routed, "repeat"), routed_ended) == (first, ended)
 
 
+async def _sums(client: StockClient, model: str) -> list[Any]:
+    return [
+        await client.call(
+            "infer",
+            model_name=model,
+            inputs=value(step),
+            sequence_id=7_000_002,
+            sequence_start=step == 0,
+            sequence_end=step == 3,
+        )
+        for step in range(4)
+    ]
+
+
 async def test_a_sequence(ways: Ways) -> None:
-    for step in range(4):
-        flags = {"sequence_id": 7_000_002, "sequence_start": step == 0, "sequence_end": step == 3}
-        answer = await ways.direct.call("infer", model_name="stateful", inputs=value(step), **flags)
-        direct = [*direct, answer] if step else [answer]
-    for model in ("stateful", route_of("stateful")):
-        through = []
-        for step in range(4):
-            flags = {"sequence_id": 7_000_002, "sequence_start": step == 0, "sequence_end": step == 3}
-            through.append(await ways.through.call("infer", model_name=model, inputs=value(step), **flags))
-        assert (through if model == "stateful" else as_model(through, "stateful")) == direct
+    direct = await _sums(ways.direct, "stateful")
+    assert await _sums(ways.through, "stateful") == direct
+    assert as_model(await _sums(ways.through, route_of("stateful")), "stateful") == direct
     sums = [np.frombuffer(answer.raw_output_contents[0], np.int32).tolist() for answer in direct]
     assert sums == [[0], [1], [3], [6]]
 
@@ -249,6 +257,23 @@ async def test_status_message_and_metadata_of_both_kinds(ways: Ways, case: tuple
     assert through.added >= {"x-headway-class"}
 
 
+@cases(MESSAGES)
+async def test_messages_that_the_clients_would_not_make(ways: Ways, case: Any) -> None:
+    path = f"{SERVICE}ModelInfer"
+    direct = await ways.direct.raw(path, case.SerializeToString())
+    through = await ways.through.raw(path, case.SerializeToString())
+    assert replace(through, added=frozenset()) == direct
+    asked = service_pb2.ModelInferRequest()
+    asked.CopyFrom(case)
+    asked.model_name = route_of(case.model_name)
+    routed = await ways.through.raw(path, asked.SerializeToString())
+    assert routed.added >= {"x-headway-class", "x-headway-model", "x-headway-instance", "x-headway-policy"}
+    assert replace(routed, added=frozenset(), message=None) == replace(direct, message=None)
+    if direct.message is not None:
+        answer = service_pb2.ModelInferResponse.FromString(routed.message)
+        assert as_model(answer, case.model_name) == service_pb2.ModelInferResponse.FromString(direct.message)
+
+
 async def test_health(ways: Ways) -> None:
     answer = await ways.through.raw(f"{HEALTH}Check", b"")
     assert answer.code is grpc.StatusCode.OK
@@ -277,7 +302,7 @@ async def test_the_index(ways: Ways) -> None:
     known = [model for model in through.models if model.name not in ROUTES]
     assert known == list(direct.models)
     added = [(model.name, model.version, model.state) for model in through.models if model.name in ROUTES]
-    assert added == [(route_of(model), "1", "READY") for model in ROUTED]
+    assert added == [(route_of(model), "1", "READY") for model in sorted(ROUTED)]
 
 
 async def test_settings_of_logs_and_traces(ways: Ways) -> None:
@@ -293,7 +318,7 @@ async def test_settings_of_logs_and_traces(ways: Ways) -> None:
     for client in (ways.direct, ways.through):
         rates.append(
             await client.call(
-                "update_trace_settings", model_name="echo", settings={"trace_rate": "77", "log_frequency": 9}
+                "update_trace_settings", model_name="echo", settings={"trace_rate": "77", "log_frequency": "9"}
             )
         )
         assert await ways.both("get_trace_settings", model_name="echo") == rates[-1]
@@ -306,22 +331,24 @@ async def test_settings_of_logs_and_traces(ways: Ways) -> None:
 async def test_shared_memory_from_registration_to_use(ways: Ways) -> None:
     """Client, headway and Triton are on one host here; elsewhere headway refuses."""
     region = SharedMemory(create=True, size=64)
+    content = region.buf
+    assert content is not None
     try:
-        region.buf[:7] = b"\x03\0\0\0abc"
+        content[:7] = b"\x03\0\0\0abc"
         source, target = words(b"abc"), InferRequestedOutput("OUTPUT")
         source[0].set_shared_memory("region", 7)
         target.set_shared_memory("region", 32, 32)
         told: list[list[Any]] = []
         for client in (ways.direct, ways.through):
             arguments = {"name": "region", "key": f"/{region.name}", "byte_size": 64}
-            region.buf[32:] = bytes(32)
+            content[32:] = bytes(32)
             told.append(
                 [
                     await client.call("register_system_shared_memory", **arguments),
                     await client.call("register_system_shared_memory", **arguments),
                     await client.call("get_system_shared_memory_status"),
                     await client.call("infer", model_name="echo", inputs=source, outputs=[target]),
-                    bytes(region.buf[32:40]),
+                    bytes(content[32:40]),
                     await client.call("unregister_system_shared_memory", name="region"),
                     await client.call("infer", model_name="echo", inputs=source, outputs=[target]),
                 ]
@@ -371,36 +398,27 @@ async def _state(client: StockClient, model: str) -> str:
 
 
 @pytest.mark.slow
-async def test_a_timeout_in_triton_s_queue(ways: Ways) -> None:
-    async def naps(client: StockClient, model: str) -> list[Any]:
-        """Of two at once one waits for the other, for longer than it may."""
-        call = {"model_name": model, "inputs": nap(0.15), "timeout": 20_000}
-        answers = await asyncio.gather(client.call("infer", **call), client.call("infer", **call))
-        return [answer for answer in answers if isinstance(answer, Failure)]
-
-    direct = await naps(ways.direct, "sleepy")
-    assert [await naps(ways.through, "sleepy"), await naps(ways.through, route_of("sleepy"))] == [direct, direct]
-    assert direct == [Failure("StatusCode.UNAVAILABLE", "Request timeout expired")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", CLIENTS)
-async def test_an_error_of_a_model_ends_a_stream_with_a_status_for_who_wants_that(test_models: Path, kind: str) -> None:
+async def test_an_error_of_a_model_ends_a_stream_with_a_status_for_who_wants_that(test_models: Path) -> None:
     """With a Triton for each call: 2.51 is often gone after such a one, of a segmentation fault, directly too."""
-    request = {"inputs": words(b"error:INVALID_ARG:bad"), "request_id": "2"}
-    told = []
-    for through, model in ((False, "failing"), (True, "failing"), (True, route_of("failing"))):
-        for _ in range(5):
-            settings = TritonSettings(models=("failing",))
-            routes = {route_of("failing"): ROUTES[route_of("failing")]}
-            async with (
-                TritonServer(test_models, settings) as own,
-                HeadwayStack(own.grpc_url, daemon={"routes": routes}) as stack,
-            ):
-                client = CLIENTS[kind](stack.address if through else own.grpc_url)
-                got = await client.stream([{"model_name": model, **request}], headers={"triton_grpc_error": "true"})
-                await client.close()
-            if got[0].status != "StatusCode.UNAVAILABLE":  # that is Triton's end
-                break
-        told.append(got)
+    told = [
+        await _first_error(test_models, "failing", through=through, route=route)
+        for through, route in ((False, False), (True, False), (True, True))
+    ]
     assert told == [[Failure("StatusCode.INVALID_ARGUMENT", "bad")]] * 3
+
+
+async def _first_error(test_models: Path, model: str, *, through: bool, route: bool) -> list[Any]:
+    name = route_of(model) if route else model
+    request = {"model_name": name, "inputs": words(b"error:INVALID_ARG:bad"), "request_id": "2"}
+    got: list[Any] = []
+    for _ in range(5):
+        async with (
+            TritonServer(test_models, TritonSettings(models=(model,))) as own,
+            HeadwayStack(own.grpc_url, daemon={"routes": {route_of(model): ROUTES[route_of(model)]}}) as stack,
+        ):
+            client = AioClient(stack.address if through else own.grpc_url)
+            got = await client.stream([request], headers={"triton_grpc_error": "true"})
+            await client.close()
+        if got[0].status != "StatusCode.UNAVAILABLE":  # that is Triton's end
+            break
+    return got

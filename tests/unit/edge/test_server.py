@@ -127,7 +127,7 @@ class TestListening:
         async with edge(echo) as server:
             address = f"localhost:{server.port}"
             second = EdgeServer(EdgeSettings(address), handler=echo, clock=MonotonicClock())
-            with pytest.raises(HeadwayError, match=rf"^proxy\.listen: can't listen on {address}"):
+            with pytest.raises(HeadwayError, match=rf"^can't listen on {address}"):
                 await second.start()
             await second.stop()
 

@@ -296,7 +296,7 @@ class TestGoingAway:
                 await call.read()
                 call.cancel()
                 await asyncio.wait_for(door.over.wait(), 5)
-        assert caplog.records == []
+        assert [record for record in caplog.records if record.name.startswith("proxy.")] == []
         assert door.active == [1, -1] * 30
 
     @BOTH
@@ -312,7 +312,7 @@ class TestGoingAway:
                 await channel.unary_unary(path)(b"", timeout=5)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "10001 vs. 10000" in (caught.value.details() or "")
-        assert caplog.records == []
+        assert [record for record in caplog.records if record.name.startswith("proxy.")] == []
 
     @BOTH
     async def test_a_client_s_cancel_cancels_the_handler(self, path: str) -> None:

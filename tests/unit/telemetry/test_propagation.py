@@ -106,3 +106,9 @@ def test_the_binary_header_is_written_where_the_caller_used_it() -> None:
 def test_baggage_beyond_what_must_be_carried_is_dropped() -> None:
     assert ("baggage", "a" * 8192) in inject((("baggage", "a" * 8192),), own())
     assert [key for key, _ in inject((("baggage", "a" * 1_000_000),), own())] == ["traceparent"]
+
+
+def test_several_baggage_headers_are_one_list() -> None:
+    sizes = (4000, 5000, 4192, 1)
+    injected = inject(tuple(("baggage", "a" * size) for size in sizes), own())
+    assert [len(value) for key, value in injected if key == "baggage"] == [4000, 4192]

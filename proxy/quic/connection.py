@@ -29,14 +29,13 @@ from aioquic.quic.stream import QuicStream
 
 from policies.scheduling.base import Scheduler, StreamOrder
 from proxy.quic.limits import FlowLimits
-from proxy.quic.path_connection import PathConnection
+from proxy.quic.path_connection import LIMIT_CAPACITY, PathConnection
 from proxy.quic.send_buffer import SendBuffer
 
 STREAM_FRAME_ROOM = 32
 """A packet with less room than this is full: a frame's header alone takes up to 19 bytes."""
 _RESET_CAPACITY = 1 + 3 * 8
 _STOP_CAPACITY = 1 + 2 * 8
-_LIMIT_CAPACITY = 1 + 2 * 8
 _MAX_FRAME_BYTES = 0x3FFF - 64
 
 
@@ -284,18 +283,6 @@ class ScheduledConnection(PathConnection):
             return
         super()._write_connection_limits(builder, space)
 
-    def _write_limit(self, builder: QuicPacketBuilder, limit: Any) -> None:
-        if limit.value == limit.sent:
-            return
-        buf = builder.start_frame(
-            limit.frame_type,
-            capacity=_LIMIT_CAPACITY,
-            handler=self._on_connection_limit_delivery,
-            handler_args=(limit,),
-        )
-        buf.push_uint_var(limit.value)
-        limit.sent = limit.value
-
     def _write_stream_signals(self, builder: QuicPacketBuilder) -> None:
         """STOP_SENDING, RESET_STREAM and MAX_STREAM_DATA of the streams that have one pending."""
         while self._signals:
@@ -330,7 +317,7 @@ class ScheduledConnection(PathConnection):
             if stream is not None and not stream.receiver.is_finished:
                 buf = builder.start_frame(
                     QuicFrameType.MAX_STREAM_DATA,
-                    capacity=_LIMIT_CAPACITY,
+                    capacity=LIMIT_CAPACITY,
                     handler=self._on_max_stream_data_delivery,
                     handler_args=(stream,),
                 )

@@ -37,6 +37,9 @@ BULK_DATAGRAMS = 2
 # Members are compared by identity, so hashing by identity is the same.
 tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
 
+LIMIT_CAPACITY = 1 + 2 * 8
+"""Room that MAX_DATA or MAX_STREAM_DATA takes at most."""
+
 
 class PathConnection(QuicConnection):
     """A QUIC connection that finds out how large its packets may be.
@@ -199,6 +202,18 @@ class PathConnection(QuicConnection):
         if self._probe_pending:
             self._write_ping_frame(builder, comment="probe")
             self._probe_pending = False
+
+    def _write_limit(self, builder: QuicPacketBuilder, limit: Any) -> None:
+        if limit.value == limit.sent:
+            return
+        buf = builder.start_frame(
+            limit.frame_type,
+            capacity=LIMIT_CAPACITY,
+            handler=self._on_connection_limit_delivery,
+            handler_args=(limit,),
+        )
+        buf.push_uint_var(limit.value)
+        limit.sent = limit.value
 
     # Path MTU
 

@@ -42,7 +42,7 @@ class StackFiles:
         self.path = Path(self._directory.name)
         make_certs(self.path / "certs", now=datetime.now(UTC))
         limits = {} if max_message_bytes is None else {"max_message_bytes": max_message_bytes}
-        self._settings: dict[str, Any] = {
+        self.settings: dict[str, Any] = {
             "telemetry": {"traces_file": "traces.jsonl"},
             **(top or {}),
             "proxy": {
@@ -63,13 +63,14 @@ class StackFiles:
                 **(daemon or {}),
             },
         }
+        """What `write` puts into a file; may be changed before."""
 
     def write(self, name: str, *, daemon_listen: str, proxy_listen: str = "") -> Path:
         """The configuration with these addresses, in a file called `name`.
 
         Without `proxy_listen`, of the daemon alone.
         """
-        settings = dict(self._settings)
+        settings = dict(self.settings)
         if proxy_listen:
             settings["proxy"] = {"daemons": [daemon_listen], **settings["proxy"], "listen": proxy_listen}
         else:

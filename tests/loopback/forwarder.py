@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 Address = tuple[str, int]
 
@@ -16,8 +16,7 @@ class _Socket(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)  # which asyncio's own is not before Python 3.12
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if self._towards_daemon:
@@ -30,7 +29,7 @@ class _Socket(asyncio.DatagramProtocol):
 
 
 class UdpForwarder:
-    """Passes datagrams on between one proxy and a daemon: `async with UdpForwarder(daemon_address) as way: way.address`."""
+    """Passes datagrams on between one proxy, which connects to `address`, and a daemon."""
 
     def __init__(self, daemon_address: str) -> None:
         host, _, port = daemon_address.rpartition(":")

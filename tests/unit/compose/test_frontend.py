@@ -1,0 +1,57 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proxy.compose.frontend import Proxy
+from proxy.config import load_config
+from proxy.errors import ConfigError
+from proxy.quic.client import QuicTunnel
+from proxy.tcp.client import TcpTunnel
+from proxy.testing.stack import free_port
+from proxy.tunnel.tunnel import TunnelState
+
+
+def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
+    return {
+        "HEADWAY_PROXY__DAEMONS": f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}",
+        "HEADWAY_PROXY__LISTEN": "127.0.0.1:0",
+        "HEADWAY_TELEMETRY__TRACES_FILE": str(tmp_path / "traces.jsonl"),
+        **settings,
+    }
+
+
+@pytest.mark.parametrize(("transport", "kind"), [("quic", QuicTunnel), ("tcp", TcpTunnel)])
+async def test_a_tunnel_for_each_daemon(tmp_path: Path, transport: str, kind: type) -> None:
+    variables = environment(tmp_path, HEADWAY_PROXY__TRANSPORT=transport)
+    config = load_config(None, roles=["proxy"], environment=variables)
+    proxy = Proxy(config)
+    try:
+        assert [type(tunnel) for tunnel in proxy.tunnels] == [kind, kind]
+        names = [tunnel.name for tunnel in proxy.tunnels]
+        assert names == variables["HEADWAY_PROXY__DAEMONS"].split(",")
+        await proxy.start()
+        assert proxy.address == f"127.0.0.1:{proxy.server.port}"
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(tunnel.wait_settled() for tunnel in proxy.tunnels))
+        assert [tunnel.state for tunnel in proxy.tunnels] == [TunnelState.LOST, TunnelState.LOST]
+        assert await proxy.drain()
+    finally:
+        await proxy.close()
+
+
+async def test_a_port_that_is_taken_is_named_with_its_key(tmp_path: Path) -> None:
+    first = Proxy(load_config(None, roles=["proxy"], environment=environment(tmp_path)))
+    await first.start()
+    variables = environment(tmp_path, HEADWAY_PROXY__LISTEN=first.address)
+    second = Proxy(load_config(None, roles=["proxy"], environment=variables))
+    try:
+        with pytest.raises(ConfigError) as error:
+            await second.start()
+        [problem] = error.value.problems
+        assert problem == (
+            f"HEADWAY_PROXY__LISTEN: proxy.listen: can't listen on {first.address} (TCP): Address already in use"
+        )
+    finally:
+        await second.close()
+        await first.close()

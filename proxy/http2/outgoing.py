@@ -31,7 +31,12 @@ HEADERS_GRACE_S = 0.003
 a thread of its own, which where the process is busy needs a while to get its turn: of the first answers of 48 fresh
 connections to a server in the same process, 10 came out with headers without this, of 96 none with it."""
 _MAX_KNOWN_METHODS = 1024
-_NOT_REACHED = ("failed to connect to all addresses", "connections to all backends failing", "DNS resolution failed")
+_NOT_REACHED = (
+    "failed to connect to all addresses",
+    "connections to all backends failing",
+    "DNS resolution failed",
+    "errors resolving",
+)
 _BROKE = (
     "Socket closed",
     "Stream removed",
@@ -39,6 +44,7 @@ _BROKE = (
     "Connection reset",
     "recvmsg:",
     "Broken pipe",
+    "Cancelling all calls",  # a grpc server that is stopped
     "transport",
 )
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it

@@ -191,7 +191,11 @@ class StreamOutgoingCall(_StreamCall):
         if not self._over:
             self._over = True
             self._break_sending()
-            self._queue.append(CallStatus(Code.UNAVAILABLE, f"daemon {self._address}: {reason}"))
+            # What is past its GOAWAY a daemon has not begun on (RFC 9114 section 5.2).
+            http = self._endpoint.http
+            unbegun = http is not None and http.goaway_id is not None and self._stream_id >= http.goaway_id
+            text = f"daemon {self._address}: {reason}"
+            self._queue.append(CallStatus(Code.UNAVAILABLE, text, retryable=unbegun))
             self._wake()
 
     def _end(self, status: CallStatus, abort_with: H3Code | None) -> None:

@@ -93,7 +93,10 @@ class Endpoint:
         for data, address in datagrams:
             connection.receive_datagram(data, address, now=now)
         self._drain_events()
-        self.flush_soon()
+        if (closed := connection.closed_by_peer) is not None:
+            self._finish(_reason(closed))
+        else:
+            self.flush_soon()
 
     def use(self, stream_id: int, user: StreamUser) -> None:
         """From now on `user` gets what happens on the stream."""
@@ -180,7 +183,7 @@ class Endpoint:
                 if self._on_ids is not None:
                     self._on_ids(self)
             elif isinstance(event, events.ConnectionTerminated):
-                self._finish(event.reason_phrase or f"closed with error 0x{event.error_code:x}")
+                self._finish(_reason(event))
 
     def _stream_data(self, event: events.StreamDataReceived) -> None:
         stream_id = event.stream_id
@@ -232,3 +235,7 @@ class Endpoint:
         for user in users.values():
             user.on_lost(reason)
         self._on_end(self, reason)
+
+
+def _reason(event: events.ConnectionTerminated) -> str:
+    return event.reason_phrase or f"closed with error 0x{event.error_code:x}"

@@ -16,7 +16,8 @@ from typing import Any
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic.connection import QuicConnection, QuicNetworkPath
+from aioquic.quic import events
+from aioquic.quic.connection import QuicConnection, QuicConnectionState, QuicNetworkPath
 from aioquic.quic.packet import QuicFrameType, QuicPacketType, pull_quic_transport_parameters
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from cryptography import x509
@@ -70,6 +71,15 @@ class PathConnection(QuicConnection):
     def is_ready(self) -> bool:
         """True between the end of the handshake and the first sign of the connection's end."""
         return self._handshake_complete and self._close_event is None and not self._close_pending
+
+    @property
+    def closed_by_peer(self) -> events.ConnectionTerminated | None:
+        """What the peer said when it closed the connection.
+
+        aioquic makes an event of it only three probe timeouts later, at the end of the draining period (RFC 9000
+        section 10.2.2).
+        """
+        return self._close_event if self._state is QuicConnectionState.DRAINING else None
 
     @property
     def unanswered_timeouts(self) -> int:

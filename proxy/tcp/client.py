@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,12 @@ REFUSED = ("x-headway-dropped-reason", "rejected-shutting-down")
 """Trailer of a daemon that drains: it has not begun on the call."""
 
 
+_WHY_TIMEOUT_S = 0.5
+"""How long grpc may take to say why it has no connection. It takes longer only when it has one after all."""
+_LAST_ERROR = re.compile(r"(?:last error: (?:UNKNOWN: )?(?:ipv[46]:\S+: )?|(?=errors resolving))(.*)", re.DOTALL)
+"""In what grpc says of a failed connection, the part that says what the user can mend."""
+
+
 class TcpTunnel:
     """A `proxy.tunnel.tunnel.Tunnel` over gRPC's own HTTP/2. The order of streams is HTTP/2's."""
 
@@ -50,6 +57,7 @@ class TcpTunnel:
         self._settings = settings
         self._clock = clock
         self._state = TunnelState.CONNECTING
+        self._reason = "not connected yet"
         self._settled = asyncio.Event()
         self._load = DaemonLoad()
         self._calls = 0
@@ -81,7 +89,7 @@ class TcpTunnel:
     @property
     def reason(self) -> str:
         """See the protocol."""
-        return f"daemon {self.name} is unreachable: no connection"
+        return f"daemon {self.name} is unreachable: {self._reason}"
 
     @property
     def load(self) -> DaemonLoad:
@@ -123,12 +131,13 @@ class TcpTunnel:
                     logger.info("Tunnel to %s is up", self.name)
                     self._state = TunnelState.READY
                     control = spawn(self._exchange_reports(), name=f"reports to {self.name}")
-                elif self._state is TunnelState.READY or state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                    if self._state is not TunnelState.LOST:
-                        logger.warning("Tunnel to %s is down", self.name)
-                    self._state = TunnelState.LOST
+                elif self._state is TunnelState.READY:
+                    self._state, self._reason = TunnelState.LOST, "the connection broke"
+                    logger.warning("Tunnel to %s is down", self.name)
                     if control is not None:
                         control.cancel()
+                if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    await self._go_lost()
                 if self._state is not TunnelState.CONNECTING:
                     self._settled.set()
                 await self._channel.wait_for_state_change(state)
@@ -136,6 +145,26 @@ class TcpTunnel:
         finally:
             if control is not None:
                 control.cancel()
+
+    async def _go_lost(self) -> None:
+        reason = await self._why()
+        if reason and reason != self._reason:
+            logger.warning("Daemon %s can't be reached: %s", self.name, reason)
+            self._reason = reason
+        self._state = TunnelState.LOST
+
+    async def _why(self) -> str:
+        """Why the last attempt failed; empty if it can't be had. grpc tells that only to a call that fails for it."""
+        call = self._carrier.open(CallHead(path=CONTROL_PATH))
+        try:
+            async with asyncio.timeout(_WHY_TIMEOUT_S):
+                event = await call.receive()
+        except TimeoutError:
+            return ""
+        finally:
+            call.cancel()
+        found = _LAST_ERROR.search(event.message) if isinstance(event, CallStatus) else None
+        return found[1] if found is not None else ""
 
     async def _exchange_reports(self) -> None:
         call = self._carrier.open(CallHead(path=CONTROL_PATH))

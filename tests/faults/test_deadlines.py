@@ -19,6 +19,8 @@ from tests.conformance.client import Client, named, new_call_id, outcome
 from tests.conformance.journal import seen
 from tests.conformance.pb import conformance_pb2 as pb
 
+pytestmark = pytest.mark.slow
+
 NOW = MonotonicClock().now
 HELD = pb.CallRequest(hold=True)
 STRICT = {"deadline": "100ms", "on_miss": "fail"}
@@ -72,9 +74,10 @@ async def test_fifty_milliseconds(backend: Backend, transport: str, tmp_path: Pa
             result = await outcome(client.unary(HELD, metadata=named(call_id), timeout=0.05))
             ended_at = NOW()
             assert result.code is grpc.StatusCode.DEADLINE_EXCEEDED
-            await seen(backend.calls[call_id].cancelled)
             took_s.append(ended_at - started_at)
-            backend_s.append(NOW() - ended_at)
+            if backend.calls[call_id].started.is_set():  # or the deadline passed on the way there
+                await seen(backend.calls[call_id].cancelled)
+                backend_s.append(NOW() - ended_at)
         assert await stack.daemon.dispatcher.wait_idle(1)
         assert await stack.proxy.server.drain(timeout_s=1)
     assert 0.045 <= min(took_s) <= 0.06

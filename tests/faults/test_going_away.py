@@ -52,6 +52,7 @@ async def test_a_client_process_that_is_killed_frees_the_backend(transport: str)
         assert await stack.proxy.server.drain(timeout_s=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["quic", "tcp"])
 async def test_a_request_that_is_never_finished_ends_at_its_deadline(transport: str) -> None:
     """Without a deadline it lasts as long as its client's connection, at the cost of its own stream."""

@@ -61,6 +61,7 @@ async def test_calls_under_way_finish_and_new_ones_are_unavailable(role: str, tr
             assert await draining
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["proxy", "daemon"])
 @pytest.mark.parametrize("transport", ["quic", "tcp"])
 async def test_a_call_that_does_not_finish_is_waited_for_as_long_as_configured(role: str, transport: str) -> None:

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,9 +57,12 @@ async def ends(certs: Path) -> AsyncIterator[TcpEnds]:
     )
     await server.start()
 
-    def tunnel(*, token: bytes = TOKEN, port: int | None = None) -> TcpTunnel:
+    def tunnel(
+        *, token: bytes = TOKEN, port: int | None = None, host: str = "127.0.0.1", **settings_: Any
+    ) -> TcpTunnel:
         settings = TcpClientSettings(
-            f"127.0.0.1:{server.port if port is None else port}", ca=certs / "ca.pem", token=lambda: token
+            f"{host}:{server.port if port is None else port}",
+            **{"ca": certs / "ca.pem", "token": lambda: token, **settings_},
         )
         tunnels.append(TcpTunnel(settings, clock=clock))
         return tunnels[-1]

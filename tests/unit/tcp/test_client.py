@@ -1,3 +1,12 @@
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from policies.traffic import Deadline
+from proxy.clock import MonotonicClock
+from proxy.commands.certs import make_certs
 from proxy.errors import Code
 from proxy.testing.stack import free_port
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
@@ -45,7 +54,8 @@ async def test_nobody_there(ends: TcpEnds) -> None:
     _, status = await answer(tunnel.open(UNARY), b"x")
 
     assert tunnel.state is TunnelState.LOST
-    assert tunnel.reason == f"daemon 127.0.0.1:{port} is unreachable: no connection"
+    refused = "Failed to connect to remote host: Connection refused"
+    assert tunnel.reason == f"daemon 127.0.0.1:{port} is unreachable: {refused}"
     assert (status.code, status.retryable) == (Code.UNAVAILABLE, True)
     assert status.message.startswith(f"daemon 127.0.0.1:{port} is unreachable: ")
 
@@ -63,3 +73,73 @@ async def test_a_draining_daemon_s_refusal_may_be_tried_elsewhere(ends: TcpEnds)
         retryable=True,
     )
     assert ends.heads == []
+
+
+async def test_a_certificate_of_another_authority_is_named_as_the_reason(
+    ends: TcpEnds, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_certs(tmp_path, now=datetime.now(UTC))
+    tunnel = ends.tunnel(ca=tmp_path / "ca.pem")
+    await tunnel.wait_settled()
+    assert "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate" in tunnel.reason
+    assert any("can't be reached: " in message and "issuer certificate" in message for message in caplog.messages)
+
+
+async def test_a_certificate_for_another_name_is_named_as_the_reason(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel(server_name="elsewhere")
+    await tunnel.wait_settled()
+    assert tunnel.reason.endswith("Hostname Verification Check failed.")
+
+
+async def test_a_name_that_does_not_exist_is_named_as_the_reason(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel(host="no.such.host.invalid")
+    await tunnel.wait_settled()
+    assert tunnel.reason.startswith("daemon no.such.host.invalid:")
+    assert "no.such.host.invalid" in tunnel.reason.partition("is unreachable: ")[2]
+
+
+async def test_calls_under_way_are_counted(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    calls = [tunnel.open(CallHead("/a.B/C")) for _ in range(3)]
+    counts = [tunnel.calls]
+    calls[0].cancel()
+    calls[0].cancel()
+    counts.append(tunnel.calls)
+    await calls[1].close_sending()
+    async with asyncio.timeout(5):
+        while not isinstance(await calls[1].receive(), CallStatus):
+            pass
+    counts.append(tunnel.calls)
+    calls[2].cancel()
+    counts.append(tunnel.calls)
+    assert counts == [3, 2, 1, 0]
+
+
+async def test_the_deadline_that_the_daemon_sees_is_the_proxy_s(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    for _ in range(3):  # by then a report has compared the clocks
+        await answer(tunnel.open(CallHead("/a.B/C", traffic_class="bulk")), b"x")
+    ends.heads.clear()
+    now = MonotonicClock().now()
+    deadline = Deadline(now + 1.0, now + 30.0)
+    await answer(tunnel.open(CallHead("/a.B/C", traffic_class="bulk", deadline=deadline)), b"x")
+    [head] = ends.heads
+    assert head.deadline.target_at == pytest.approx(now + 1.0, abs=0.1)
+    assert head.deadline.limit_at == pytest.approx(now + 30.0, abs=0.1)
+
+
+async def test_a_connection_that_breaks_fails_its_calls_by_name(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    call = tunnel.open(CallHead("/a.B/C"))
+    await call.send(b"one")
+    async with asyncio.timeout(5):
+        assert await call.receive() == InitialMetadata()
+        assert await call.receive() == b"one"
+        await ends.server.close()
+        status = await call.receive()
+    assert isinstance(status, CallStatus)
+    assert (status.code, status.retryable) == (Code.UNAVAILABLE, False)
+    assert status.message.startswith(f"daemon {tunnel.name} ")

@@ -109,7 +109,16 @@ class Daemon:
             self._quic.drain()
             self._tcp.drain()
         self.dispatcher.drain()
-        return await self.dispatcher.wait_idle(self._settings.drain_s)
+        give_up_at = self._clock.now() + self._settings.drain_s
+        if not await self.dispatcher.wait_idle(self._settings.drain_s):
+            return False
+        try:
+            async with asyncio.timeout(max(give_up_at - self._clock.now(), 0.0)):
+                if self._quic is not None and self._tcp is not None:
+                    await asyncio.gather(self._quic.wait_delivered(), self._tcp.wait_told())
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop at once."""

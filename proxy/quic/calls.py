@@ -16,6 +16,7 @@ from proxy.tunnel.headers import TunnelRequest, encode_initial_metadata, encode_
 from proxy.tunnel.messages import DecodedMessage
 from proxy.tunnel.metadata import Headers
 from proxy.tunnel.stream import AnswerReader, CallEvent, Half, HalfState, Input, RequestEvent, RequestReader
+from proxy.tunnel.tunnel import UNBEGUN
 
 if TYPE_CHECKING:
     from proxy.quic.endpoint import Endpoint
@@ -166,6 +167,8 @@ class StreamOutgoingCall(_StreamCall):
         try:
             for event in self._read(data, self._reader, ended=ended):
                 if isinstance(event, CallStatus):
+                    if UNBEGUN in event.metadata:
+                        event = event._replace(retryable=True)  # noqa: PLW2901 -- the same event, better known
                     self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
                     return
                 if isinstance(event, InitialMetadata | DecodedMessage):

@@ -125,6 +125,11 @@ class ScheduledConnection(PathConnection):
             self._credit[stream_id] = None
 
     @property
+    def has_delivered(self) -> bool:
+        """True when everything written has been sent and acknowledged."""
+        return not (self._has_data() or self._credit_blocked or self.awaits_acknowledgement)
+
+    @property
     def next_peer_stream_id(self) -> int:
         """The first bidirectional stream that the peer has not opened yet."""
         return self._local_max_streams_bidi.used * 4 + (1 if self._is_client else 0)
@@ -358,16 +363,11 @@ class ScheduledConnection(PathConnection):
     def _is_worth_waiting(self, builder: QuicPacketBuilder, sender: SendBuffer) -> bool:
         """True where the congestion window has room for a scrap only, and what is in flight will give it more.
 
-        Without this, each acknowledgement under a full window is followed by a packet of some forty bytes, and round
-        robin with a circle as long as the bursts gives all of those to the same stream.
+        Otherwise each acknowledgement under a full window would be followed by a packet of some forty bytes.
         """
         room = builder.remaining_flight_space
-        return (
-            room < self._max_datagram_size // 2
-            and room < builder.remaining_buffer_space
-            and sender.unsent_bytes > room
-            and self._loss.bytes_in_flight > 0
-        )
+        scrap = room < self._max_datagram_size // 2 and room < builder.remaining_buffer_space
+        return scrap and sender.unsent_bytes > room and self._loss.bytes_in_flight > 0
 
     def _write_stream(self, builder: QuicPacketBuilder, sender: SendBuffer) -> int:
         """One STREAM frame with as much as fits; returns the bytes it takes up, 0 if flow control allows none."""

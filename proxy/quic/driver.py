@@ -110,13 +110,20 @@ class UdpPort:
                 datagrams.append(self._socket.recvfrom(_MAX_DATAGRAM_BYTES))
             except (BlockingIOError, InterruptedError):
                 break
-            except OSError as error:  # an ICMP message about something sent earlier
+            except OSError as error:
+                # An ICMP message about something sent earlier. The kernel tells it before the datagrams that came
+                # before it, in which the peer may have said why it goes.
                 failure = error
-                break
         if datagrams:
             self._on_datagrams(datagrams, time.monotonic())
         if failure is not None:
             self._failed(failure)
+
+    def _report(self, error: OSError) -> None:
+        """Tell of an error that a sending met, once what is on the socket has been taken in."""
+        if self._socket.fileno() >= 0:
+            self._readable()
+            self._failed(error)
 
     def _writable(self) -> None:
         while self._backlog:
@@ -141,7 +148,7 @@ class UdpPort:
                 # the kernel would tell it to the next datagram too, and drop that.
                 self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             else:
-                self._failed(error)
+                self._loop.call_soon(self._report, error)
         return True
 
     def _failed(self, error: OSError) -> None:

@@ -76,6 +76,7 @@ class Endpoint:
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._ended = False
+        self._progress: asyncio.Future[None] | None = None
         self.heard_at = port.now()
 
     def __repr__(self) -> str:
@@ -93,10 +94,18 @@ class Endpoint:
         for data, address in datagrams:
             connection.receive_datagram(data, address, now=now)
         self._drain_events()
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
         if (closed := connection.closed_by_peer) is not None:
             self._finish(_reason(closed))
         else:
             self.flush_soon()
+
+    async def wait_delivered(self) -> None:
+        """Return once everything written has arrived, or the connection is over."""
+        while not (self._ended or self.connection.has_delivered):
+            self._progress = asyncio.get_running_loop().create_future()
+            await self._progress
 
     def use(self, stream_id: int, user: StreamUser) -> None:
         """From now on `user` gets what happens on the stream."""
@@ -231,6 +240,8 @@ class Endpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
         users, self._users = self._users, {}
         for user in users.values():
             user.on_lost(reason)

@@ -130,6 +130,10 @@ class QuicServer:
                 endpoint.http.send_goaway(endpoint.connection.next_peer_stream_id)
                 endpoint.flush_soon()
 
+    async def wait_delivered(self) -> None:
+        """Return once every proxy has everything that was sent to it: a finished answer may still be on its way."""
+        await asyncio.gather(*(endpoint.wait_delivered() for endpoint in self._peers))
+
     async def close(self) -> None:
         """Cancel what is still served, close every tunnel, stop listening."""
         for task in self._tasks:

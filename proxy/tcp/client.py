@@ -18,7 +18,7 @@ from proxy.http2.outgoing import GrpcCarrier, channel_options
 from proxy.tasks import spawn
 from proxy.tcp.fields import write_fields
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
-from proxy.tunnel.tunnel import DaemonLoad, TunnelState
+from proxy.tunnel.tunnel import UNBEGUN, DaemonLoad, TunnelState
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,6 @@ class TcpClientSettings:
     token: Callable[[], bytes] = bytes
     """Gives the token to show."""
     max_message_bytes: int = 256 * 1024 * 1024
-
-
-REFUSED = ("x-headway-dropped-reason", "rejected-shutting-down")
-"""Trailer of a daemon that drains: it has not begun on the call."""
 
 
 _WHY_TIMEOUT_S = 0.5
@@ -200,7 +196,7 @@ class _CountedCall:
             return event
         self._over()
         # Over QUIC a draining daemon rejects the stream untouched; here it can only say so.
-        return event._replace(retryable=event.retryable or REFUSED in event.metadata)
+        return event._replace(retryable=event.retryable or UNBEGUN in event.metadata)
 
     def cancel(self) -> None:
         """See the port."""

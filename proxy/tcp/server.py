@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ class TcpServer:
         self._clocks: OrderedDict[str, PeerClock] = OrderedDict()
         self._calls = 0
         self._draining = False
+        self._controls: set[IncomingCall] = set()
+        self._untold: set[IncomingCall] = set()
+        self._news = asyncio.Event()
         self._port = 0
         self._server = grpc.aio.server(options=server_options(settings.max_message_bytes))
         self._server.add_generic_rpc_handlers(
@@ -93,6 +97,20 @@ class TcpServer:
     def drain(self) -> None:
         """Refuse new calls from now on."""
         self._draining = True
+        self._untold = set(self._controls)
+
+    async def wait_told(self) -> None:
+        """Return once every proxy knows that the daemon drains, from the answer to its next report.
+
+        What a proxy sends until then is refused, with word that it may be tried elsewhere. Without this it would find
+        a closed connection instead, and could not tell whether the call was executed.
+        """
+        if not self._untold:
+            return
+        while self._untold:
+            self._news.clear()
+            await self._news.wait()
+        await asyncio.sleep(_CROSSING_S)
 
     async def close(self) -> None:
         """Stop listening; calls still under way are cancelled."""
@@ -116,13 +134,29 @@ class TcpServer:
         if not head.path:
             await call.finish(CallStatus(Code.UNAUTHENTICATED, str(head.metadata[0][1])))
         elif head.path == CONTROL_PATH:
-            peer = self._clock_of(head.peer)
-            await serve_control(call, peer=peer, clock=self._clock, load=self._load)
+            await self._serve_control(call)
         elif self._draining:
             reason = (("x-headway-dropped-reason", "rejected-shutting-down"),)
             await call.finish(CallStatus(Code.UNAVAILABLE, "the daemon is shutting down", reason))
         else:
             await self._handler(call)
+
+    async def _serve_control(self, call: IncomingCall) -> None:
+        def load() -> DaemonLoad:
+            if self._draining:
+                self._told(call)
+            return replace(self._load(), draining=self._draining)
+
+        self._controls.add(call)
+        try:
+            await serve_control(call, peer=self._clock_of(call.head.peer), clock=self._clock, load=load)
+        finally:
+            self._controls.discard(call)
+            self._told(call)
+
+    def _told(self, control: IncomingCall) -> None:
+        self._untold.discard(control)
+        self._news.set()
 
     def _clock_of(self, peer: str) -> PeerClock:
         clock = self._clocks.get(peer)
@@ -136,3 +170,5 @@ class TcpServer:
 
 
 _REFUSED = "refused"
+_CROSSING_S = 0.1
+"""How long calls may have been on their way when their proxies heard that the daemon drains."""

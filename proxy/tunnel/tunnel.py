@@ -28,6 +28,10 @@ class DaemonLoad:
     """Whether the daemon's backends answer."""
 
 
+UNBEGUN = ("x-headway-dropped-reason", "rejected-shutting-down")
+"""Trailer of a daemon that drains: it has not begun on the call, so that another may be tried."""
+
+
 class Tunnel(Protocol):
     """A way to one daemon."""
 

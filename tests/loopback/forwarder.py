@@ -24,7 +24,7 @@ class _Socket(asyncio.DatagramProtocol):
         else:
             self._forwarder.up(data, addr)
 
-    def error_received(self, exc: OSError) -> None:
+    def error_received(self, exc: Exception) -> None:
         """What the kernel says of the other end is not passed on: a network is silent."""
 
 

@@ -260,6 +260,32 @@ async def test_a_lost_connection_is_unavailable_and_names_the_daemon(certs: Path
         await there.call.send(b"dropped")
 
 
+async def test_of_calls_past_a_goaway_it_is_known_that_they_never_began(certs: Path) -> None:
+    async with joined(certs) as ends:
+        begun, unbegun = make_call(ends), make_call(ends)
+        await settle()
+        assert ends.server.http is not None
+        ends.server.http.send_goaway(unbegun.stream_id)
+        ends.server.flush_soon()
+        await settle()
+        ends.server.close(reason="daemon closes")
+        found = [await Calling(ends, call).events() for call in (begun, unbegun)]
+        text = f"{PEER}: daemon closes"
+        assert found == [
+            [CallStatus(Code.UNAVAILABLE, text)],
+            [CallStatus(Code.UNAVAILABLE, text, retryable=True)],
+        ]
+
+
+async def test_a_refusal_of_a_daemon_that_drains_may_be_tried_elsewhere(certs: Path) -> None:
+    async with calling(certs) as there:
+        reason = (b"x-headway-dropped-reason", b"rejected-shutting-down")
+        there.answer(there.section([*HEAD, (b"grpc-status", b"14"), reason]), end=True)
+        [status] = await there.events()
+        assert isinstance(status, CallStatus)
+        assert (status.code, status.retryable) == (Code.UNAVAILABLE, True)
+
+
 async def test_a_writer_waits_while_the_link_is_slow(certs: Path) -> None:
     slow = LinkSettings(delay_s=0.01, rate_bytes_s=100_000)
     async with calling(certs, link=slow) as there:

@@ -106,6 +106,30 @@ async def test_nobody_there_is_told_to_a_connected_port() -> None:
     client.close()
 
 
+async def test_what_the_peer_said_before_it_went_is_heard_before_that_it_is_gone() -> None:
+    order: list[object] = []
+    done = asyncio.Event()
+    with udp() as peer:
+        address = peer.getsockname()
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.connect(address)
+        peer.sendto(b"goodbye", opened.getsockname())
+    opened.send(b"anybody?")  # refused: the kernel tells it before the datagram that waits
+
+    def gone(error: OSError) -> None:
+        order.append(error.errno)
+        done.set()
+
+    port = UdpPort(
+        opened, on_datagrams=lambda datagrams, _: order.extend(data for data, _ in datagrams), on_unreachable=gone
+    )
+    port.send([(b"anybody?", address), (b"anybody?", address)])
+    async with asyncio.timeout(5):
+        await done.wait()
+    assert order[:2] == [b"goodbye", errno.ECONNREFUSED]
+    port.close()
+
+
 async def test_a_datagram_too_long_for_the_path_is_no_failure(listening: tuple[UdpPort, Inbox]) -> None:
     server, heard = listening
     inbox = Inbox()

@@ -133,6 +133,34 @@ async def test_there_is_word_of_room_to_the_streams_user(certs: Path) -> None:
         assert user.rooms == 1
 
 
+async def test_everything_written_is_waited_for_until_it_has_arrived(certs: Path) -> None:
+    link = LinkSettings(delay_s=0.01, rate_bytes_s=100_000)
+    async with joined(certs, link=link) as ends:
+        stream_id, user = ends.open()
+        await ends.server.wait_delivered()
+        ends.write(ends.client, stream_id, b"request")
+        await asyncio.sleep(0.1)
+        ends.write(ends.server, stream_id, bytes(100_000), end=True)
+        await ends.server.wait_delivered()
+        assert (len(user.data), user.ended) == (100_000, True)
+        ends.write(ends.client, stream_id, bytes(100_000))
+        waiting = asyncio.get_running_loop().create_task(ends.client.wait_delivered())
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        ends.client.lose("gone")
+        await waiting
+
+
+async def test_the_peer_s_close_is_heard_as_soon_as_it_is_here(certs: Path) -> None:
+    async with joined(certs, link=LinkSettings(delay_s=0.2)) as ends:
+        stream_id, user = ends.open()
+        ends.write(ends.client, stream_id, b"request")
+        await asyncio.sleep(1)
+        ends.server.close(reason="enough")
+        await asyncio.sleep(0.201)
+        assert (user.lost, ends.ends) == (["enough"], [("client", "enough")])
+
+
 async def test_closing_tells_the_peer_the_reason(certs: Path) -> None:
     async with joined(certs) as ends:
         stream_id, user = ends.open()

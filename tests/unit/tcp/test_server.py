@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from policies.traffic import Deadline
@@ -62,3 +64,32 @@ async def test_its_state_in_one_line(ends: TcpEnds) -> None:
     assert repr(ends.server) == f"<TcpServer port={ends.server.port} calls=0 draining=False>"
     ends.server.drain()
     assert repr(ends.server) == f"<TcpServer port={ends.server.port} calls=0 draining=True>"
+
+
+async def test_a_drain_waits_until_every_proxy_has_heard_of_it(ends: TcpEnds) -> None:
+    tunnels = [ends.tunnel() for _ in range(2)]
+    for tunnel in tunnels:
+        await tunnel.wait_settled()
+        for _ in range(3):  # by then its control call has begun
+            await answer(tunnel.open(UNARY), b"x")
+    ends.server.drain()
+    assert not all(tunnel.load.draining for tunnel in tunnels)
+    async with asyncio.timeout(5):
+        await ends.server.wait_told()
+    assert all(tunnel.load.draining for tunnel in tunnels)
+
+
+async def test_a_drain_without_proxies_waits_for_nothing(ends: TcpEnds) -> None:
+    ends.server.drain()
+    async with asyncio.timeout(0.05):
+        await ends.server.wait_told()
+
+
+async def test_a_proxy_that_goes_away_is_not_waited_for(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    await answer(tunnel.open(UNARY), b"x")
+    ends.server.drain()
+    await tunnel.close()
+    async with asyncio.timeout(5):
+        await ends.server.wait_told()

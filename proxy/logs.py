@@ -33,10 +33,10 @@ class JsonFormatter(logging.Formatter):
 def set_up_logging(level: str, *, as_json: bool = False) -> None:
     """Send the records of all loggers to standard error. `level` is one of `LEVELS`; replaces any earlier set-up.
 
-    At level info, aioquic would have a line for each call that a client cancels, so it speaks from warning on; at
-    debug it says everything.
+    aioquic would have a line for each call that a client cancels, and a warning for each connection that fails, of
+    which our own lines tell once. So it speaks of errors only; at debug it says everything.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(TEXT_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger(AIOQUIC_LOGGER).setLevel("WARNING" if level == "info" else "NOTSET")
+    logging.getLogger(AIOQUIC_LOGGER).setLevel("NOTSET" if level == "debug" else "ERROR")

@@ -1,36 +1,108 @@
-"""Whether a daemon can be reached, for `headway check`."""
+"""Whether a daemon can be reached, for `headway check`: connected to, and let in, as the proxy would be."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import logging
+import random
 
-from proxy.config import Address, ProxySettings
+from proxy.clock import MonotonicClock
+from proxy.config import Address, ProxySettings, read_tokens
+from proxy.control_call import CONTROL_PATH
+from proxy.errors import Code
+from proxy.pb.headway.v1 import tunnel_pb2
+from proxy.quic.client import QuicClientSettings, QuicTunnel
+from proxy.tcp.client import TcpClientSettings, TcpTunnel
+from proxy.tunnel.exchange import CallHead, CallStatus
+from proxy.tunnel.tunnel import Tunnel, TunnelState
 
 TIMEOUT_S = 5.0
 """More than the three round trips of a handshake over a link with a second of delay."""
+_ABOUT_CERTIFICATES = ("certificate", "hostname")
 
 
-async def probe_daemon(address: Address, proxy: ProxySettings) -> str:
-    """Open a connection as the proxy would; what stands in the way, or empty.
-
-    Tries the TLS/TCP tunnel's port, which a daemon opens whatever the transport.
-    """
-    context = ssl.create_default_context(cafile=None if proxy.ca is None else str(proxy.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(["h2"])
-    if proxy.client_cert is not None and proxy.client_key is not None:
-        context.load_cert_chain(proxy.client_cert, proxy.client_key)
+async def probe_daemon(address: Address, proxy: ProxySettings, *, timeout_s: float = TIMEOUT_S) -> str:
+    """Connect over the transport that is configured, and show the token; what stands in the way, or empty."""
+    _keep_quiet()
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            _, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=context, server_hostname=proxy.server_name or address.host
-            )
+        tunnel = _tunnel(address, proxy, timeout_s)
+    except (OSError, ValueError) as error:
+        return f"{address} was not tried: {error}"
+    try:
+        async with asyncio.timeout(2 * timeout_s):  # one for the connection, which tells itself, and one for the answer
+            await tunnel.wait_settled()
+            if tunnel.state is TunnelState.READY:
+                return _refusal(address, await _first_answer(tunnel))
     except TimeoutError:
-        return f"{address} does not answer within {TIMEOUT_S:g} s"
-    except ssl.SSLCertVerificationError as error:
-        return f"{address} shows a certificate that is not accepted: {error.verify_message}"
-    except OSError as error:
-        return f"{address} cannot be reached: {error.strerror or error}"
-    writer.close()
-    return ""
+        return f"{address} does not answer within {timeout_s:g} s"
+    finally:
+        await tunnel.close()
+    reason = tunnel.reason.partition(" is unreachable: ")[2]
+    if any(word in reason.lower() for word in _ABOUT_CERTIFICATES):
+        return f"{address} shows a certificate that is not accepted: {reason}"
+    if reason.startswith("no answer"):
+        return f"{address} does not answer within {timeout_s:g} s; where UDP is blocked, transport: tcp may do"
+    return f"{address} cannot be reached: {reason}"
+
+
+def _tunnel(address: Address, proxy: ProxySettings, timeout_s: float) -> Tunnel:
+    token = read_tokens(proxy.token_file)[0].encode() if proxy.token_file is not None else b""
+    if proxy.transport == "tcp":
+        return TcpTunnel(
+            TcpClientSettings(
+                address=str(address),
+                ca=proxy.ca,
+                client_cert=proxy.client_cert,
+                client_key=proxy.client_key,
+                server_name=proxy.server_name or "",
+                token=lambda: token,
+            ),
+            clock=MonotonicClock(),
+        )
+    return QuicTunnel(
+        QuicClientSettings(
+            address=str(address),
+            ca=proxy.ca,
+            client_cert=proxy.client_cert,
+            client_key=proxy.client_key,
+            server_name=proxy.server_name or "",
+            token=lambda: token,
+            max_datagram_bytes=proxy.max_datagram_bytes,
+            handshake_timeout_s=timeout_s,
+        ),
+        classes={},
+        clock=MonotonicClock(),
+        rng=random.Random(),  # noqa: S311 -- spreads reconnections in time
+    )
+
+
+async def _first_answer(tunnel: Tunnel) -> CallStatus | None:
+    """What the daemon says to a report of ours; None for a report of its own."""
+    call = tunnel.open(CallHead(path=CONTROL_PATH))
+    try:
+        await call.send(tunnel_pb2.ProxyReport(sequence=1).SerializeToString())
+        while True:
+            event = await call.receive()
+            if isinstance(event, CallStatus):
+                return event
+            if isinstance(event, bytes):
+                return None
+    finally:
+        call.cancel()
+
+
+def _refusal(address: Address, status: CallStatus | None) -> str:
+    """Any answer but these two will do: a gRPC server of another make has no control call."""
+    if status is None:
+        return ""
+    if status.code == Code.UNAUTHENTICATED:
+        return f"{address} does not let us in: {status.message}"
+    return f"{address} cannot be used: {status.message}" if status.code == Code.UNAVAILABLE else ""
+
+
+def _keep_quiet() -> None:
+    """Let what the tunnels log go to handlers that somebody has set up, and not to standard error for want of any."""
+    for name in ("proxy", "quic"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())

@@ -128,6 +128,19 @@ async def test_round_robin_shares_the_link(certs: Path) -> None:
         assert took == pytest.approx([0.4, 0.6], abs=0.1)
 
 
+async def test_a_full_congestion_window_is_not_filled_up_with_scraps(certs: Path) -> None:
+    link = LinkSettings(delay_s=0.02, rate_bytes_s=1_000_000)
+    async with MemoryTunnel(certs, handler=size_asked_for, uplink=link, downlink=link) as tunnel:
+        await asyncio.sleep(1)
+        before = tunnel.network.downlink.statistics().sent
+        finishes = Finishes(tunnel.proxy)
+        async with asyncio.TaskGroup() as group:
+            for number in range(10):
+                finishes.start(group, f"{number}", "standard", b"200000", 2.0 + number / 10)
+        # 1714 packets of 1167 bytes are what it takes; with a scrap after each acknowledgement it would be 1940.
+        assert tunnel.network.downlink.statistics().sent - before < 1800
+
+
 async def test_the_discipline_can_be_switched_under_load(certs: Path) -> None:
     async with MemoryTunnel(certs, handler=size_asked_for, uplink=FAST, downlink=SLOW, scheduler="rr") as tunnel:
         await asyncio.sleep(1)

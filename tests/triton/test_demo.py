@@ -108,7 +108,8 @@ async def test_the_demo_from_start_to_end(tmp_path: Path) -> None:
     }
     assert str(tmp_path / "traces.jsonl") in demo.output
     assert any(spans == whole for spans in spans_by_trace(tmp_path / "traces.jsonl").values())
-    for service in ("headway-proxy", "headway-daemon", "triton-inference-server"):
+    # Of Triton's spans the file must hold some; that a certain request has them Triton does not promise.
+    for service in ("headway-proxy", "headway-daemon"):
         assert f"{service}: " in completions
     assert "headway-proxy → " in completions
 

@@ -328,6 +328,16 @@ async def test_settings_of_logs_and_traces(ways: Ways) -> None:
     assert rates[0] != traces
 
 
+async def let_go(client: StockClient, region: str) -> Any:
+    """Unregister a region. Triton holds it for a moment after the answer that used it, whoever asks."""
+    told: Any = None
+    for _ in range(1000):
+        told = await client.call("unregister_system_shared_memory", name=region)
+        if "currently in use" not in str(told):
+            break
+    return told
+
+
 async def test_shared_memory_from_registration_to_use(ways: Ways) -> None:
     """Client, headway and Triton are on one host here; elsewhere headway refuses."""
     region = SharedMemory(create=True, size=64)
@@ -349,7 +359,7 @@ async def test_shared_memory_from_registration_to_use(ways: Ways) -> None:
                     await client.call("get_system_shared_memory_status"),
                     await client.call("infer", model_name="echo", inputs=source, outputs=[target]),
                     bytes(content[32:40]),
-                    await client.call("unregister_system_shared_memory", name="region"),
+                    await let_go(client, "region"),
                     await client.call("infer", model_name="echo", inputs=source, outputs=[target]),
                 ]
             )

@@ -47,9 +47,9 @@ def test_json_lines_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("level", "shown"),
-    [("debug", ["info", "warning", "error"]), ("info", ["warning", "error"]), ("error", ["error"])],
+    [("debug", ["info", "warning", "error"]), ("info", ["error"]), ("error", ["error"])],
 )
-def test_aioquics_lines_about_single_calls_are_for_debugging(
+def test_aioquics_lines_about_calls_and_connections_are_for_debugging(
     level: str, shown: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up_logging("info")

@@ -128,6 +128,17 @@ def test_another_discipline_holds_from_the_next_packet_on(make_pair: MakePair) -
     assert len(rest) < 16  # what was in flight at the switch
 
 
+def test_a_window_smaller_than_a_packet_still_sends(make_pair: MakePair) -> None:
+    pair = make_pair(limits=WIDE, link=LinkSettings(delay_s=0.01, mtu_bytes=20_000), discover_path_mtu=True)
+    pair.link.run_for(3.0)
+    assert pair.client.connection.path_statistics().datagram_bytes == 16_000
+    pair.set_link(loss=0.4)  # with this the window stays at its least, two of the packets of the beginning
+    write(pair, 0, 200_000)
+    pair.link.run_for(5.0)
+    pair.set_link(loss=0.0)
+    pair.link.run(until=arrived(pair, (0, 200_000)))
+
+
 # Cost
 
 

@@ -190,6 +190,21 @@ async def test_an_initial_packet_that_cannot_be_read_leaves_nothing_behind(certs
         assert (await exchange(tunnel.proxy, HEAD, b"")).messages == (b"fine",)
 
 
+async def test_an_address_that_never_answers_gets_three_times_what_it_sent_at_most(certs: Path) -> None:
+    async with MemoryTunnel(certs, handler=answering(), uplink=LINK, downlink=LINK) as tunnel:
+        await asyncio.sleep(2.5)  # between two reports
+        up, down = tunnel.network.uplink.statistics(), tunnel.network.downlink.statistics()
+        second = tunnel.connect()
+        await asyncio.sleep(0.001)
+        tunnel.network.uplink.settings = LinkSettings(loss=1.0)
+        came = tunnel.network.uplink.statistics().sent_bytes - up.sent_bytes
+        await asyncio.sleep(3.0)
+        went = tunnel.network.downlink.statistics().sent_bytes - down.sent_bytes
+        assert came == 1200
+        assert 1200 <= went <= 3 * 1200
+        await second.close()
+
+
 async def test_a_packet_of_a_forgotten_connection_is_answered_with_a_shorter_reset(certs: Path) -> None:
     async with MemoryTunnel(certs, handler=answering()) as tunnel:
         stranger = await Stranger.at(tunnel)

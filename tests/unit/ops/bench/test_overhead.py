@@ -73,6 +73,7 @@ def test_a_small_run_from_end_to_end(
         f" idle_streams: [{idle_streams}]}}"
     )
     out = tmp_path / "out"
+    others = set(psutil.Process().children())  # of other tests, such as a Triton that many share
     monkeypatch.setattr(sys, "argv", ["bench", "overhead", "--scenario", str(scenario), "--out", str(out)])
     assert dispatcher.main() == 0
     content = json.loads((out / "results.json").read_text())
@@ -83,7 +84,7 @@ def test_a_small_run_from_end_to_end(
     ]
     assert all(cell["metrics"]["calls"] > 0 and not cell["metrics"]["errors"] for cell in content["cells"])
     assert "Latency in ms" in capsys.readouterr().out
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= others
 
 
 def test_every_experiment_takes_the_shared_options() -> None:

@@ -34,15 +34,20 @@ async def probe_daemon(address: Address, proxy: ProxySettings, *, timeout_s: flo
             if tunnel.state is TunnelState.READY:
                 return _refusal(address, await _first_answer(tunnel))
     except TimeoutError:
-        return f"{address} does not answer within {timeout_s:g} s"
+        return _silence(address, proxy, timeout_s)
     finally:
         await tunnel.close()
     reason = tunnel.reason.partition(" is unreachable: ")[2]
     if any(word in reason.lower() for word in _ABOUT_CERTIFICATES):
         return f"{address} shows a certificate that is not accepted: {reason}"
     if reason.startswith("no answer"):
-        return f"{address} does not answer within {timeout_s:g} s; where UDP is blocked, transport: tcp may do"
+        return _silence(address, proxy, timeout_s)
     return f"{address} cannot be reached: {reason}"
+
+
+def _silence(address: Address, proxy: ProxySettings, timeout_s: float) -> str:
+    hint = "; where UDP is blocked, transport: tcp may do" if proxy.transport == "quic" else ""
+    return f"{address} does not answer within {timeout_s:g} s{hint}"
 
 
 def _tunnel(address: Address, proxy: ProxySettings, timeout_s: float) -> Tunnel:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 
 from proxy.clock import MonotonicClock
+from proxy.compose.tunnels import open_tunnel
 from proxy.config import Address, ProxySettings, read_tokens
 from proxy.control_call import CONTROL_PATH
 from proxy.errors import Code
 from proxy.pb.headway.v1 import tunnel_pb2
-from proxy.quic.client import QuicClientSettings, QuicTunnel
-from proxy.tcp.client import TcpClientSettings, TcpTunnel
 from proxy.tunnel.exchange import CallHead, CallStatus
 from proxy.tunnel.tunnel import Tunnel, TunnelState
 
@@ -52,33 +50,7 @@ def _silence(address: Address, proxy: ProxySettings, timeout_s: float) -> str:
 
 def _tunnel(address: Address, proxy: ProxySettings, timeout_s: float) -> Tunnel:
     token = read_tokens(proxy.token_file)[0].encode() if proxy.token_file is not None else b""
-    if proxy.transport == "tcp":
-        return TcpTunnel(
-            TcpClientSettings(
-                address=str(address),
-                ca=proxy.ca,
-                client_cert=proxy.client_cert,
-                client_key=proxy.client_key,
-                server_name=proxy.server_name or "",
-                token=lambda: token,
-            ),
-            clock=MonotonicClock(),
-        )
-    return QuicTunnel(
-        QuicClientSettings(
-            address=str(address),
-            ca=proxy.ca,
-            client_cert=proxy.client_cert,
-            client_key=proxy.client_key,
-            server_name=proxy.server_name or "",
-            token=lambda: token,
-            max_datagram_bytes=proxy.max_datagram_bytes,
-            handshake_timeout_s=timeout_s,
-        ),
-        classes={},
-        clock=MonotonicClock(),
-        rng=random.Random(),  # noqa: S311 -- spreads reconnections in time
-    )
+    return open_tunnel(address, proxy, token=lambda: token, clock=MonotonicClock(), handshake_timeout_s=timeout_s)
 
 
 async def _first_answer(tunnel: Tunnel) -> CallStatus | None:

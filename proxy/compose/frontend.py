@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 from proxy.clock import Clock, MonotonicClock
 from proxy.compose.listening import cannot_listen
 from proxy.compose.token_file import TokenFile
 from proxy.compose.traces import open_traces
-from proxy.config import Address, Config, ProxySettings
+from proxy.compose.tunnels import open_tunnel
+from proxy.config import Address, Config
 from proxy.edge.classify import Classifier, ClassifySettings
 from proxy.edge.forward import Forwarder
 from proxy.edge.server import EdgeServer, EdgeSettings
 from proxy.errors import HeadwayError
 from proxy.pool import DaemonPool
-from proxy.quic.client import QuicClientSettings, QuicTunnel
-from proxy.quic.limits import FlowLimits
-from proxy.tcp.client import TcpClientSettings, TcpTunnel
 from proxy.telemetry import names
-from proxy.tunnel.tunnel import Tunnel
 
 
 class Proxy:
@@ -32,7 +28,17 @@ class Proxy:
         clock = clock or MonotonicClock()
         tokens = TokenFile(settings.token_file, clock=clock)
         self._tracing = open_traces(names.PROXY_SERVICE, config, clock)
-        self.tunnels = [_tunnel(address, config, settings, tokens, clock) for address in settings.daemons]
+        self.tunnels = [
+            open_tunnel(
+                address,
+                settings,
+                token=tokens.first,
+                clock=clock,
+                scheduler=config.scheduler,
+                classes=config.traffic.classes,
+            )
+            for address in settings.daemons
+        ]
         traffic = config.traffic
         self.forwarder = Forwarder(
             classifier=Classifier(ClassifySettings(traffic.classes, traffic.default_class, traffic.unknown_class)),
@@ -72,38 +78,3 @@ class Proxy:
         await self.server.stop()
         await asyncio.gather(*(tunnel.close() for tunnel in self.tunnels))
         await asyncio.to_thread(self._tracing.close)
-
-
-def _tunnel(address: Address, config: Config, settings: ProxySettings, tokens: TokenFile, clock: Clock) -> Tunnel:
-    if settings.transport == "tcp":
-        return TcpTunnel(
-            TcpClientSettings(
-                address=str(address),
-                ca=settings.ca,
-                client_cert=settings.client_cert,
-                client_key=settings.client_key,
-                server_name=settings.server_name or "",
-                token=tokens.first,
-                max_message_bytes=settings.max_message_bytes,
-            ),
-            clock=clock,
-        )
-    return QuicTunnel(
-        QuicClientSettings(
-            address=str(address),
-            ca=settings.ca,
-            client_cert=settings.client_cert,
-            client_key=settings.client_key,
-            server_name=settings.server_name or "",
-            token=tokens.first,
-            scheduler=config.scheduler,
-            congestion_control=settings.congestion_control,
-            max_datagram_bytes=settings.max_datagram_bytes,
-            batch_window_s=settings.batch_window_s,
-            max_message_bytes=settings.max_message_bytes,
-            limits=FlowLimits(stream_window_bytes=settings.stream_window_bytes),
-        ),
-        classes=config.traffic.classes,
-        clock=clock,
-        rng=random.Random(),  # noqa: S311 -- spreads reconnections in time
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import yaml
 from ops.bench.certificates import Certificates
 from ops.bench.processes import Child, started
 from ops.bench.profiling import Profiling
+from proxy.testing.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ async def running_headway(
 ) -> AsyncIterator[RunningHeadway]:
     """Run daemon and proxy until the block ends. Raises `ChildError` when one does not start."""
     (directory / "token").write_text(secrets.token_urlsafe(24) + "\n")
-    proxy_address, daemon_port = f"127.0.0.1:{free_port()}", free_port(udp_too=True)
+    proxy_address, daemon_port = f"127.0.0.1:{free_port()}", free_port()
     content = config(
         settings,
         backend=backend,
@@ -119,15 +119,3 @@ def _listens(line: str) -> bool:
 
 def _command(role: str, file: Path, profiler: tuple[str, ...]) -> list[str]:
     return [sys.executable, *(profiler or ("-m",)), "proxy.cli", role, "-c", str(file)]
-
-
-def free_port(*, udp_too: bool = False) -> int:
-    """A loopback port that nobody listens on now, picked by the system; with `udp_too` free for TCP and UDP."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as tcp:
-            port: int = tcp.getsockname()[1]
-            if not udp_too:
-                return port
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                return port

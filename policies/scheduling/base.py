@@ -7,6 +7,7 @@ own streams and the tunnel's control call do not come here either: they always g
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 from policies.traffic import NO_DEADLINE, Level
@@ -42,6 +43,18 @@ class StreamOrder(NamedTuple):
         return self.deadline < now
 
 
+class PathEstimate(NamedTuple):
+    """What the connection measures of the way that the streams share."""
+
+    rate_bytes_s: float = math.inf
+    """Stream bytes that the path delivers a second; `math.inf` as long as nothing is known."""
+    rtt_s: float = 0.0
+    """Smoothed round trip."""
+    delivery_s: float = 0.0
+    """From the last byte's departure to the moment that its deadline is measured by: half a round trip for answers;
+    for requests the way back comes on top."""
+
+
 class Scheduler(Protocol):
     """Orders the streams that have something to send.
 
@@ -69,6 +82,9 @@ class Scheduler(Protocol):
 
     def remove(self, stream_id: int) -> None:
         """The stream has nothing to send any more. Unknown streams are ignored."""
+
+    def on_path(self, path: PathEstimate, *, now: float) -> None:
+        """The path has been measured anew: before packets are made, when there is something to send."""
 
     def __len__(self) -> int:
         """How many streams have something to send."""

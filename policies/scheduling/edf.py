@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 
-from policies.scheduling.base import StreamOrder
+from policies.scheduling.base import PathEstimate, StreamOrder
 
 _Entry = tuple[float, float, int, int]  # due_at, arrived_at, stream_id, version
 
@@ -74,6 +74,9 @@ class EarliestDeadlineFirst:
         if not self._orders:
             self._timely.clear()
             self._late.clear()
+
+    def on_path(self, path: PathEstimate, *, now: float) -> None:
+        """Nothing to do: the order does not depend on the path."""
 
     def log_data(self, *, now: float) -> dict[str, str | int | float]:
         late = sum(1 for order, _ in self._orders.values() if order.is_late(now=now))

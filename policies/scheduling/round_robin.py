@@ -6,7 +6,7 @@ Ties: none. Starvation: none; with n ready streams each sends every n-th packet.
 
 from __future__ import annotations
 
-from policies.scheduling.base import StreamOrder
+from policies.scheduling.base import PathEstimate, StreamOrder
 
 
 class RoundRobin:
@@ -36,6 +36,9 @@ class RoundRobin:
 
     def remove(self, stream_id: int) -> None:
         self._circle.pop(stream_id, None)
+
+    def on_path(self, path: PathEstimate, *, now: float) -> None:
+        """Nothing to do: the order does not depend on the path."""
 
     def log_data(self, *, now: float) -> dict[str, str | int | float]:
         return {"ready": len(self._circle)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from proxy.compose.backend import Daemon
 from proxy.compose.frontend import Proxy
 from proxy.config import load_config
 from proxy.tasks import spawn
+from proxy.testing.ports import free_port
 
 START_TIMEOUT_S = 20.0
 
@@ -301,16 +301,3 @@ class ProcessStack:
             config = self.files.write(f"{role}.yaml", daemon_listen=self.daemon_address, proxy_listen=proxy_listen)
             found = self._processes[role] = HeadwayProcess(role, config)
         return found
-
-
-def free_port() -> int:
-    """A port that nobody listens on, neither TCP nor UDP, a moment ago."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

@@ -9,7 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from proxy.clock import MonotonicClock
-from proxy.testing.stack import HeadwayStack, free_port
+from proxy.testing.ports import free_port
+from proxy.testing.stack import HeadwayStack
 from tests.conformance.backend import Backend
 from tests.conformance.client import Client, outcome
 from tests.conformance.pb import conformance_pb2 as pb

@@ -18,6 +18,7 @@ UNARY = f"/{SERVICE}/Unary"
 GOOD = framed(pb.CallRequest(payload=b"good", echo=True).SerializeToString())
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OK = 0
+RESOURCE_EXHAUSTED = 8
 
 
 def traces_of(file: Path) -> dict[str, set[str]]:
@@ -67,12 +68,24 @@ async def test_a_bad_parent_starts_one_new_trace(value: str, tmp_path: Path) -> 
     assert services == {"headway-proxy", "headway-daemon"}
 
 
-@pytest.mark.parametrize("members", [1, 2, 7, 100], ids=["7_kB", "14_kB", "49_kB", "700_kB"])
+@pytest.mark.parametrize("members", [1, 2, 7], ids=["7_kB", "14_kB", "49_kB"])
 async def test_of_baggage_no_more_is_carried_than_w3c_asks_for_and_the_call_is_served(members: int) -> None:
     """At most 8192 bytes in all: a backend refuses header sections that are much larger."""
     call_id = new_call_id()
     async with Backend() as backend, HeadwayStack(backend.address) as stack, WireClient(stack.address) as wire:
         baggage = [("baggage", f"k{n:02}=" + "v" * 7_000) for n in range(members)]
         answer = await wire.call(UNARY, (CALL_ID_KEY, call_id), *baggage, body=GOOD)
+        assert answer.grpc_status == OK
+        assert backend.calls[call_id].values("baggage") == ["k00=" + "v" * 7_000]
+
+
+async def test_of_too_much_baggage_one_call_is_refused_at_most_and_the_next_is_served() -> None:
+    """700 kB: whether grpc's limit for a header section sees them all depends on how they arrive."""
+    call_id = new_call_id()
+    async with Backend() as backend, HeadwayStack(backend.address) as stack, WireClient(stack.address) as wire:
+        baggage = [("baggage", f"k{n:02}=" + "v" * 7_000) for n in range(100)]
+        answer = await wire.call(UNARY, (CALL_ID_KEY, new_call_id()), *baggage, body=GOOD)
+        assert answer.grpc_status in {OK, RESOURCE_EXHAUSTED}
+        answer = await wire.call(UNARY, (CALL_ID_KEY, call_id), *baggage[:1], body=GOOD)
         assert answer.grpc_status == OK
         assert backend.calls[call_id].values("baggage") == ["k00=" + "v" * 7_000]

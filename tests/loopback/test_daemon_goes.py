@@ -12,7 +12,8 @@ import grpc
 import pytest
 
 from proxy.tasks import spawn
-from proxy.testing.stack import HeadwayProcess, ProcessStack, free_port
+from proxy.testing.ports import free_port
+from proxy.testing.stack import HeadwayProcess, ProcessStack
 from tests.conformance.backend import Backend
 from tests.conformance.client import Client, Outcome, drained, named, new_call_id, outcome
 from tests.conformance.journal import seen

@@ -7,7 +7,7 @@ from proxy.commands.certs import make_certs
 from proxy.compose.backend import Daemon
 from proxy.config import load_config
 from proxy.errors import ConfigError
-from proxy.testing.stack import free_port
+from proxy.testing.ports import free_port
 
 
 @pytest.fixture

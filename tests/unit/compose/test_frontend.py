@@ -8,7 +8,7 @@ from proxy.config import load_config
 from proxy.errors import ConfigError
 from proxy.quic.client import QuicTunnel
 from proxy.tcp.client import TcpTunnel
-from proxy.testing.stack import free_port
+from proxy.testing.ports import free_port
 from proxy.tunnel.tunnel import TunnelState
 
 

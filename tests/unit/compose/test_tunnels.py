@@ -5,7 +5,7 @@ from proxy.compose.tunnels import open_tunnel
 from proxy.config import load_config
 from proxy.quic.client import QuicTunnel
 from proxy.tcp.client import TcpTunnel
-from proxy.testing.stack import free_port
+from proxy.testing.ports import free_port
 
 
 @pytest.mark.parametrize(("transport", "kind"), [("quic", QuicTunnel), ("tcp", TcpTunnel)])

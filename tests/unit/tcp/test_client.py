@@ -8,7 +8,7 @@ from policies.traffic import Deadline
 from proxy.clock import MonotonicClock
 from proxy.commands.certs import make_certs
 from proxy.errors import Code
-from proxy.testing.stack import free_port
+from proxy.testing.ports import free_port
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
 from proxy.tunnel.tunnel import DaemonLoad, TunnelState
 from tests.unit.tcp.conftest import TcpEnds

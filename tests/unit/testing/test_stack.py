@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from pathlib import Path
 
 import grpc
 import pytest
 import yaml
 
-from proxy.testing.stack import HeadwayProcess, HeadwayStack, ProcessStack, StackFiles, free_port
+from proxy.testing.stack import HeadwayProcess, HeadwayStack, ProcessStack, StackFiles
 from tests.conformance.backend import Backend
 from tests.conformance.client import Client, outcome
 from tests.conformance.pb import conformance_pb2 as pb
@@ -96,13 +95,6 @@ async def test_what_is_never_logged_is_a_timeout(tmp_path: Path) -> None:
     assert await process.signal(signal.SIGKILL) == -9
     await process.stop()
     files.remove()
-
-
-def test_a_free_port_can_be_bound_over_tcp_and_udp() -> None:
-    port = free_port()
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(type=kind) as taken:
-            taken.bind(("127.0.0.1", port))
 
 
 async def test_leaving_twice_is_once(tmp_path: Path) -> None:

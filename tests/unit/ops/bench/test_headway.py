@@ -1,11 +1,10 @@
-import socket
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ops.bench.certificates import make_certificates
-from ops.bench.headway import HeadwaySettings, config, free_port, merged
+from ops.bench.headway import HeadwaySettings, config, merged
 from proxy.config import load_config
 
 
@@ -37,9 +36,3 @@ def test_headway_accepts_the_file(tmp_path: Path, role: str) -> None:
     assert read.scheduler == "rr"
     assert (read.require_proxy().transport, read.require_proxy().batch_window_s) == ("tcp", 0.001)
     assert [str(triton.url) for triton in read.require_daemon().tritons.values()] == ["127.0.0.1:8001"]
-
-
-def test_a_free_port_can_be_bound_over_tcp_and_udp() -> None:
-    port = free_port(udp_too=True)
-    with socket.create_server(("127.0.0.1", port)), socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", port))

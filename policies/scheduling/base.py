@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 from policies.traffic import NO_DEADLINE, Level
 
 NO_DEADLINE_WAIT_S = 30.0
-"""How long work without a deadline may be passed over by schedulers that order by deadline: it competes as if it
-were due this many seconds after it arrived, and is never called late. Linux' deadline I/O scheduler bounds writes by
-5 s; network calls live longer."""
+"""How long work without a deadline, which is never late, may be passed over, in seconds from its arrival. From then on
+each scheduler sees to it that it gets on, in the way that the scheduler's docstring says. Linux' deadline I/O scheduler
+bounds writes by 5 s; network calls live longer."""
 
 
 class StreamOrder(NamedTuple):
@@ -32,6 +32,9 @@ class StreamOrder(NamedTuple):
     """Level for the multi-level discipline."""
     weight: float = 1.0
     """What being on time is worth."""
+    answer_s: float = 0.0
+    """What passes, at the least, after the last byte has left and beyond `PathEstimate.delivery_s`, until the deadline
+    is met: for a request, the time that its answer takes to come into being."""
 
     @property
     def due_at(self) -> float:

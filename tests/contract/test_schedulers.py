@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
-from policies.scheduling.base import Scheduler, StreamOrder
+from policies.scheduling.base import NO_DEADLINE_WAIT_S, PathEstimate, Scheduler, StreamOrder
 from policies.scheduling.registry import SCHEDULERS, make_scheduler
+from policies.scheduling.timely_first import OVERDUE_SHARE
 
 STREAMS = (
     StreamOrder(0, arrived_at=100.0, deadline=101.0, level="high", weight=2.0),
@@ -157,6 +159,110 @@ def test_numbers_for_the_log(ready: Scheduler) -> None:
     assert sorted(drain(ready)) == [0, 1, 4, 8, 12]
 
 
+def test_a_new_measure_of_the_path_loses_nobody(ready: Scheduler) -> None:
+    for rate_bytes_s in (math.inf, 1e6, 1e3, 1.0):
+        ready.on_path(PathEstimate(rate_bytes_s, rtt_s=0.1, delivery_s=0.05), now=NOW)
+        assert len(ready) == 5
+    assert sorted(drain(ready)) == [0, 1, 4, 8, 12]
+
+
+@pytest.mark.parametrize("now", [NOW, 100.7, 101.5], ids=["one is late", "two are late", "all that have deadlines are"])
+def test_late_is_behind_all_that_can_be_on_time(ready: Scheduler, now: float) -> None:
+    late = {order.stream_id for order in STREAMS if order.deadline < now}
+    order = drain(ready, now=now)
+    assert set(order[-len(late) :]) == late
+
+
+def test_a_late_stream_is_in_time_again_with_its_next_message(scheduler: Scheduler) -> None:
+    scheduler.add(StreamOrder(0, arrived_at=100.0, deadline=101.0), unsent_bytes=10_000, now=NOW)
+    scheduler.add(StreamOrder(4, arrived_at=100.1, deadline=200.0), unsent_bytes=10_000, now=NOW)
+    assert scheduler.next(now=102.0) == 4
+    scheduler.add(StreamOrder(0, arrived_at=100.0, deadline=110.0), unsent_bytes=20_000, now=102.0)
+    scheduler.remove(4)
+    scheduler.add(StreamOrder(8, arrived_at=103.0, deadline=102.5), unsent_bytes=10_000, now=103.0)
+    assert drain(scheduler, now=103.0) == [0, 8]
+
+
+def test_a_message_that_is_late_puts_its_stream_behind(scheduler: Scheduler) -> None:
+    scheduler.add(StreamOrder(0, arrived_at=100.0, deadline=101.0), unsent_bytes=10_000, now=NOW)
+    scheduler.add(StreamOrder(4, arrived_at=100.1, deadline=200.0, priority=9), unsent_bytes=10_000, now=NOW)
+    scheduler.add(StreamOrder(0, arrived_at=100.0, deadline=100.2), unsent_bytes=20_000, now=NOW)
+    assert drain(scheduler) == [4, 0]
+
+
+PACKET_S = 0.01
+PATIENT = (1_000_001, 1_000_005, 1_000_009)
+"""Streams without a deadline."""
+Flood = Callable[[Scheduler, float], None]
+
+
+def short_urgent_streams(scheduler: Scheduler, now: float) -> None:
+    """Another one whenever the last has left: each is one packet."""
+    if len(scheduler) == len(PATIENT):
+        order = StreamOrder(round(now * 1000) * 4, now, now + 1.0, priority=0, level="high", weight=8.0)
+        scheduler.add(order, unsent_bytes=1200, now=now)
+
+
+def an_endless_urgent_stream(scheduler: Scheduler, now: float) -> None:
+    """It has come before all others, and each of its messages is due soon."""
+    scheduler.add(StreamOrder(0, 0.0, now + 1.0, priority=0, level="high", weight=8.0), unsent_bytes=10**9, now=now)
+
+
+def endless_urgent_streams_without_a_deadline(scheduler: Scheduler, now: float) -> None:
+    for stream_id in (0, 4, 8):
+        order = StreamOrder(stream_id, 0.0, priority=0, level="high", weight=8.0)
+        scheduler.add(order, unsent_bytes=10**9, now=now)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flood", "others"),
+    [(short_urgent_streams, 0), (an_endless_urgent_stream, 0), (endless_urgent_streams_without_a_deadline, 3)],
+)
+def test_work_without_a_deadline_gets_on_whatever_else_there_is(
+    scheduler: Scheduler, flood: Flood, others: int
+) -> None:
+    """Once it has waited `NO_DEADLINE_WAIT_S`, each of k such streams sends once in k / `OVERDUE_SHARE` packets."""
+    began_at = 100.0
+    for stream_id in PATIENT:
+        order = StreamOrder(stream_id, began_at, priority=7, level="low", weight=0.001)
+        scheduler.add(order, unsent_bytes=10**9, now=began_at)
+    scheduler.on_path(PathEstimate(1200 / PACKET_S, rtt_s=0.1, delivery_s=0.05), now=began_at)
+    bound = math.ceil((len(PATIENT) + others) / OVERDUE_SHARE) + 1
+    last = dict.fromkeys(PATIENT, round(NO_DEADLINE_WAIT_S / PACKET_S))
+    for packet in range(4000):
+        now = began_at + packet * PACKET_S
+        flood(scheduler, now)
+        turn = scheduler.next(now=now)
+        assert turn is not None
+        if flood is short_urgent_streams and turn not in PATIENT:
+            scheduler.remove(turn)
+        else:
+            scheduler.served(turn, sent_bytes=1200, now=now)
+        if turn in PATIENT:
+            last[turn] = max(packet, last[turn])
+        assert all(packet - at <= bound for at in last.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "at_least"), [("rr", 500), ("edf", 890), ("absolute", 890), ("multilevel", 890), ("weighted", 890)]
+)
+def test_a_call_that_has_been_open_for_an_hour_does_not_go_before_what_is_due(name: str, at_least: int) -> None:
+    """A share, not precedence. First come, first served is another matter."""
+    scheduler = make_scheduler(name)
+    scheduler.add(StreamOrder(0, arrived_at=0.0, priority=7, weight=0.001), unsent_bytes=10**9, now=3600.0)
+    scheduler.add(StreamOrder(4, 3600.0, 3700.0, level="high"), unsent_bytes=10**9, now=3600.0)
+    sent = {0: 0, 4: 0}
+    for packet in range(1000):
+        now = 3600.0 + packet * PACKET_S
+        stream_id = scheduler.next(now=now)
+        assert stream_id is not None
+        sent[stream_id] += 1
+        scheduler.served(stream_id, sent_bytes=1200, now=now)
+    assert sent[4] >= at_least
+
+
+@pytest.mark.slow
 def test_ten_thousand_streams(scheduler: Scheduler) -> None:
     for index in range(10_000):
         order = StreamOrder(4 * index, arrived_at=100.0, deadline=101.0 + (index * 7919 % 10_000) / 100)

@@ -10,6 +10,7 @@ from policies.scheduling.round_robin import RoundRobin
 def test_disciplines_by_name() -> None:
     assert isinstance(make_scheduler("rr"), RoundRobin)
     assert isinstance(make_scheduler("edf"), EarliestDeadlineFirst)
+    assert list(SCHEDULERS) == ["rr", "fcfs", "edf", "absolute", "multilevel", "weighted", "adaptive"]
 
 
 @pytest.mark.parametrize("name", list(SCHEDULERS))

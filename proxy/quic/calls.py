@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Code, H3Code, TunnelProtocolError
 from proxy.quic.http3 import MAX_HEADER_BYTES
+from proxy.tunnel.answer_deadlines import AnswerDeadlines
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
 from proxy.tunnel.flow import HIGH_WATER_BYTES, ReceiveCredit
 from proxy.tunnel.frames import DATA, FrameReader
@@ -80,10 +81,23 @@ class _StreamCall:
 
 
 class StreamOutgoingCall(_StreamCall):
-    """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`."""
+    """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`.
 
-    def __init__(self, endpoint: Endpoint, stream_id: int, *, address: str, max_message_bytes: int) -> None:
+    `on_answer` is called when the first message of the answer is there, with the time since the last packet of the
+    request left; not for an answer that began before.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stream_id: int,
+        *,
+        address: str,
+        max_message_bytes: int,
+        on_answer: Callable[[float], None] | None = None,
+    ) -> None:
         super().__init__(endpoint, stream_id)
+        self._on_answer = on_answer
         self._address = address
         self._reader = AnswerReader(peer=f"daemon {address}", max_message_bytes=max_message_bytes)
         self._queue: deque[CallEvent] = deque()
@@ -115,7 +129,7 @@ class StreamOutgoingCall(_StreamCall):
         if hold:
             self._held = frame
         else:
-            http.send(self._stream_id, frame)
+            http.send(self._stream_id, frame, now=self._endpoint.port.now())
             self._endpoint.flush_soon(batch=True)
 
     async def send(self, message: bytes, *, last: bool = False) -> None:
@@ -125,7 +139,7 @@ class StreamOutgoingCall(_StreamCall):
             return
         self._sending.advance(Input.MESSAGE)
         held, self._held = self._held, b""
-        http.send_message(self._stream_id, message, before=held, end_stream=last)
+        http.send_message(self._stream_id, message, now=self._endpoint.port.now(), before=held, end_stream=last)
         self._endpoint.flush_soon(batch=True)
         if last:
             self._sending.advance(Input.END)
@@ -139,7 +153,7 @@ class StreamOutgoingCall(_StreamCall):
             return
         self._sending.advance(Input.END)
         held, self._held = self._held, b""
-        http.send(self._stream_id, held, end_stream=True)
+        http.send(self._stream_id, held, now=self._endpoint.port.now(), end_stream=True)
         self._endpoint.flush_soon(batch=True)
 
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
@@ -171,8 +185,12 @@ class StreamOutgoingCall(_StreamCall):
                         event = event._replace(retryable=True)  # noqa: PLW2901 -- the same event, better known
                     self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
                     return
-                if isinstance(event, InitialMetadata | DecodedMessage):
-                    messages += isinstance(event, DecodedMessage)
+                if isinstance(event, DecodedMessage):
+                    messages += 1
+                    if self._on_answer is not None:
+                        self._tell_answered(self._on_answer)
+                    self._queue.append(event)
+                elif isinstance(event, InitialMetadata):
                     self._queue.append(event)
         except TunnelProtocolError as error:
             self._end(CallStatus(error.code, str(error)), error.h3_code)
@@ -211,6 +229,12 @@ class StreamOutgoingCall(_StreamCall):
             self._endpoint.abort(self._stream_id, abort_with)
         self._wake()
 
+    def _tell_answered(self, on_answer: Callable[[float], None]) -> None:
+        self._on_answer = None
+        sent_at = self._endpoint.connection.emptied_at(self._stream_id)
+        if self._sending.state is Half.ENDED and sent_at > 0:
+            on_answer(self._endpoint.port.now() - sent_at)
+
     def _break_sending(self) -> None:
         if not self._sending.is_over:
             self._sending.advance(Input.BREAK)
@@ -238,6 +262,7 @@ class StreamIncomingCall(_StreamCall):
         self._queue: deque[DecodedMessage | None] = deque()
         self._cancel_handler: Callable[[], object] | None = None
         self._head = CallHead(path="")
+        self._deadlines: AnswerDeadlines | None = None
 
     def __repr__(self) -> str:
         state = f"sending={self._sending!r} queued={len(self._queue)} {self._reader!r}"
@@ -258,9 +283,13 @@ class StreamIncomingCall(_StreamCall):
         """The connection that carries the call."""
         return self._endpoint
 
-    def begin(self, head: CallHead) -> None:
-        """Set the head, once the request has been read and its clock translated."""
+    def begin(self, head: CallHead, deadlines: AnswerDeadlines | None = None) -> None:
+        """Set the head, once the request has been read and its clock translated.
+
+        `deadlines` are those of the answer's messages, where they have their own.
+        """
         self._head = head
+        self._deadlines = deadlines
 
     async def receive(self) -> bytes | None:
         """See the port."""
@@ -279,7 +308,8 @@ class StreamIncomingCall(_StreamCall):
         http = self._endpoint.http
         if self._sending.state is Half.IDLE and http is not None:
             self._sending.advance(Input.HEADERS)
-            http.send(self._stream_id, http.headers_frame(self._stream_id, encode_initial_metadata(metadata)))
+            frame = http.headers_frame(self._stream_id, encode_initial_metadata(metadata))
+            http.send(self._stream_id, frame, now=self._endpoint.port.now())
             self._endpoint.flush_soon()
 
     async def send(self, message: bytes) -> None:
@@ -292,7 +322,9 @@ class StreamIncomingCall(_StreamCall):
             self._sending.advance(Input.HEADERS)
             before = http.headers_frame(self._stream_id, encode_initial_metadata(()))
         self._sending.advance(Input.MESSAGE)
-        http.send_message(self._stream_id, message, before=before)
+        now = self._endpoint.port.now()
+        due_at = None if self._deadlines is None else self._deadlines.message(now=now)
+        http.send_message(self._stream_id, message, now=now, before=before, due_at=due_at)
         self._endpoint.flush_soon()
         await self._wait_for_room()
 
@@ -315,7 +347,8 @@ class StreamIncomingCall(_StreamCall):
         trailers_only = self._sending.state is Half.IDLE
         self._sending.advance(Input.STATUS)
         trailers = http.headers_frame(self._stream_id, encode_status(status, trailers_only=trailers_only))
-        http.send(self._stream_id, trailers, end_stream=True)
+        due_at = None if self._deadlines is None else self._deadlines.status()
+        http.send(self._stream_id, trailers, now=self._endpoint.port.now(), end_stream=True, due_at=due_at)
         if not self._reader.half.is_over:
             # The rest of the request is of no use any more (RFC 9114 section 4.1).
             self._reader.half.advance(Input.BREAK)

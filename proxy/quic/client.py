@@ -29,7 +29,9 @@ from proxy.quic.driver import Datagram
 from proxy.quic.endpoint import Endpoint
 from proxy.quic.limits import FlowLimits, PathStatistics
 from proxy.quic.port import ClientPorts, OpenClientPort, Port
+from proxy.quic.statistics import ConnectionStatistics
 from proxy.tasks import spawn
+from proxy.tunnel.answer_times import AnswerTimes
 from proxy.tunnel.exchange import CallHead, CallStatus, OutgoingCall
 from proxy.tunnel.headers import encode_request
 from proxy.tunnel.tunnel import DaemonLoad, FailedCall, TunnelState
@@ -63,7 +65,7 @@ class QuicClientSettings:
     token: Callable[[], bytes] = bytes
     """Gives the token to show."""
     scheduler: str = "edf"
-    congestion_control: str = "cubic"
+    congestion_control: str = "bbr"
     max_datagram_bytes: int | None = None
     """UDP payload to use; None: found out."""
     batch_window_s: float = 0.0
@@ -102,6 +104,7 @@ class QuicTunnel:
         self._load = DaemonLoad()
         self._control: ControlCall | None = None
         self._scheduler = settings.scheduler
+        self._answer_times = AnswerTimes()
         self._task = spawn(self._keep_connected(), name=f"tunnel to {settings.address}")
 
     def __repr__(self) -> str:
@@ -135,6 +138,16 @@ class QuicTunnel:
     def path_statistics(self) -> PathStatistics | None:
         """The path as seen now; None without a connection."""
         return self._endpoint.connection.path_statistics() if self._endpoint is not None else None
+
+    @property
+    def answer_times(self) -> AnswerTimes:
+        """What has been learned of how long the daemon's answers take."""
+        return self._answer_times
+
+    def statistics(self) -> ConnectionStatistics | None:
+        """What waits to go up; None without a connection."""
+        endpoint = self._endpoint
+        return None if endpoint is None else endpoint.connection.statistics(now=self._clock.now())
 
     def use_scheduler(self, name: str) -> None:
         """Order requests by another discipline, now and after reconnecting. Raises ValueError for an unknown one."""
@@ -174,7 +187,11 @@ class QuicTunnel:
         connection = endpoint.connection
         stream_id = connection.open_stream()
         call = StreamOutgoingCall(
-            endpoint, stream_id, address=self.name, max_message_bytes=self._settings.max_message_bytes
+            endpoint,
+            stream_id,
+            address=self.name,
+            max_message_bytes=self._settings.max_message_bytes,
+            on_answer=None if traffic_class is None else self._learn_of(traffic_class, connection),
         )
         if traffic_class is not None:
             connection.order_stream(
@@ -185,6 +202,7 @@ class QuicTunnel:
                     priority=traffic_class.priority,
                     level=traffic_class.level,
                     weight=traffic_class.weight,
+                    answer_s=self._answer_times.estimate_s(traffic_class.name),
                 ),
                 now=now,
             )
@@ -193,6 +211,9 @@ class QuicTunnel:
         )
         call.start(headers, hold=head.unary)
         return call
+
+    def _learn_of(self, traffic_class: TrafficClass, connection: ScheduledConnection) -> Callable[[float], None]:
+        return lambda took_s: self._answer_times.answered(traffic_class.name, took_s=took_s, rtt_s=connection.rtt_s)
 
     # Connecting
 

@@ -15,10 +15,10 @@ import pylsqpack
 from aioquic._buffer import Buffer, BufferReadError
 from aioquic.h3.connection import FrameType, H3Connection, Setting, encode_frame, parse_settings
 from aioquic.h3.events import H3Event
-from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from proxy.errors import H3Code, TunnelProtocolError
+from proxy.quic.connection import ScheduledConnection
 from proxy.tunnel.frames import DATA, HEADERS, encode_varint, frame_head
 from proxy.tunnel.messages import PREFIX_BYTES, encode_prefix
 from proxy.tunnel.metadata import Headers
@@ -42,13 +42,14 @@ class GrpcHttp3(H3Connection):
     `goaway_id` is the first stream that the peer will not serve, None until it says so.
     """
 
-    def __init__(self, quic: QuicConnection) -> None:
+    def __init__(self, connection: ScheduledConnection) -> None:
+        self._connection = connection
         self.goaway_id: int | None = None
         self._heard_uni: set[int] = set()
         self._control_id: int | None = None
         self._control_rest = b""
         self._control_skip = 0
-        super().__init__(quic)
+        super().__init__(connection)
 
     def handle_event(self, event: QuicEvent) -> list[H3Event]:
         """Take in what happened on one of the connection's own streams."""
@@ -89,19 +90,27 @@ class GrpcHttp3(H3Connection):
         fields: Headers = headers
         return fields
 
-    def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
-        """Write frames to a stream."""
-        self._quic.send_stream_data(stream_id, data, end_stream)
+    def send(
+        self, stream_id: int, data: bytes, *, now: float, end_stream: bool = False, due_at: float | None = None
+    ) -> None:
+        """Write frames to a stream. `due_at` as in `ScheduledConnection.write`."""
+        self._connection.write(stream_id, data, now=now, end_stream=end_stream, due_at=due_at)
 
-    def send_message(self, stream_id: int, message: bytes, *, before: bytes = b"", end_stream: bool = False) -> None:
+    def send_message(
+        self,
+        stream_id: int,
+        message: bytes,
+        *,
+        now: float,
+        before: bytes = b"",
+        end_stream: bool = False,
+        due_at: float | None = None,
+    ) -> None:
         """Write `before` and a DATA frame with one gRPC message, which is not copied if it is long."""
         size = len(message)
         head = before + frame_head(DATA, PREFIX_BYTES + size) + encode_prefix(size)
-        if size < _COPY_BYTES:
-            self._quic.send_stream_data(stream_id, head + message, end_stream)
-            return
-        self._quic.send_stream_data(stream_id, head)
-        self._quic.send_stream_data(stream_id, message, end_stream)
+        chunks = (head + message,) if size < _COPY_BYTES else (head, message)
+        self._connection.write(stream_id, *chunks, now=now, end_stream=end_stream, due_at=due_at)
 
     def send_goaway(self, stream_id: int) -> None:
         """Tell the peer that requests from `stream_id` on are not served."""

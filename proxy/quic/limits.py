@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -26,3 +28,45 @@ class PathStatistics:
     congestion_window_bytes: int
     bytes_in_flight: int
     datagram_bytes: int
+    delivery_rate_bytes_s: float = math.inf
+    """What the path delivers, of QUIC packets; infinite as long as nothing has shown its limit."""
+    pacing_rate_bytes_s: float = math.inf
+    congestion_control: str = ""
+    congestion_state: str = ""
+    """What the congestion controller is about, in a word."""
+    sent_packets: int = 0
+    sent_bytes: int = 0
+    delivered_bytes: int = 0
+    """Acknowledged, of packets that count as in flight."""
+    lost_packets: int = 0
+    lost_bytes: int = 0
+    """Declared lost, less those that arrived after all."""
+    late_packets: int = 0
+    """Declared lost, and arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTunnel:
+    """A proxy that is connected, as the daemon sees it."""
+
+    peer: str
+    """The proxy's address."""
+    calls: int
+    """Calls under way."""
+    path: PathStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    """What waits on a connection, for whom, and on what path."""
+
+    streams: int
+    """Streams that are open."""
+    streams_ready: int
+    """Streams that have something to send and may."""
+    pending_bytes: int
+    """What they have to send."""
+    scheduler: str
+    scheduler_data: Mapping[str, str | int | float]
+    """What the scheduler tells of itself for the log."""
+    path: PathStatistics

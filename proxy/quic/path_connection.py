@@ -7,11 +7,13 @@ What changes against aioquic:
   loses it.
 - Stateless reset tokens can be computed again by a server that was restarted (RFC 9000 section 10.3.2).
 - A server can ask for client certificates.
+- Loss recovery is `congestion.recovery`'s: BBR, pacing, and delivery rates with every congestion controller.
 """
 
 from __future__ import annotations
 
 import hmac
+import math
 from typing import Any
 
 from aioquic import tls
@@ -22,6 +24,7 @@ from aioquic.quic.packet import QuicFrameType, QuicPacketType, pull_quic_transpo
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from cryptography import x509
 
+from proxy.quic.congestion.recovery import PathRecovery
 from proxy.quic.limits import PathStatistics
 from proxy.quic.path_mtu import PathMtuSearch
 from proxy.quic.stateless_reset import reset_token, shown_token
@@ -60,10 +63,19 @@ class PathConnection(QuicConnection):
         self._reset_secret = reset_secret
         self._ask_for_certificate = ask_for_certificate
         super().__init__(**quic)
+        # Nothing has been sent yet: aioquic's own has no state to take over.
+        self._loss = self._recovery = PathRecovery(
+            congestion_control_algorithm=self._configuration.congestion_control_algorithm,
+            initial_rtt=self._configuration.initial_rtt,
+            max_datagram_size=self._max_datagram_size,
+            peer_completed_address_validation=not self._is_client,
+            send_probe=self._send_probe,
+            quic_logger=self._quic_logger,
+            logger=self._logger,
+        )
         self._mtu = PathMtuSearch(self._max_datagram_size, enabled=discover_path_mtu)
         self._ack_delay = LONE_ACK_DELAY_S
         self._unacknowledged_datagrams = 0
-        self._take_ack_delay_out()
         if reset_secret is not None:
             self._host_cids[0].stateless_reset_token = reset_token(reset_secret, self._host_cids[0].cid)
 
@@ -114,13 +126,24 @@ class PathConnection(QuicConnection):
 
     def path_statistics(self) -> PathStatistics:
         """The path as seen now."""
-        loss = self._loss
+        loss = self._recovery
+        control = loss.control
         return PathStatistics(
             rtt_s=loss._rtt_smoothed,
             min_rtt_s=loss._rtt_min,
-            congestion_window_bytes=loss.congestion_window,
-            bytes_in_flight=loss.bytes_in_flight,
+            congestion_window_bytes=control.congestion_window,
+            bytes_in_flight=control.bytes_in_flight,
             datagram_bytes=self._max_datagram_size,
+            delivery_rate_bytes_s=control.delivery_rate_bytes_s,
+            pacing_rate_bytes_s=loss.pacer.rate_bytes_s or math.inf,
+            congestion_control=control.name,
+            congestion_state=control.state,
+            sent_packets=loss.sent_packets,
+            sent_bytes=loss.sent_bytes,
+            delivered_bytes=control.sampler.delivered,
+            lost_packets=control.sampler.lost_packets,
+            lost_bytes=control.sampler.lost,
+            late_packets=loss.reordering.spurious_packets,
         )
 
     # What aioquic calls
@@ -157,19 +180,6 @@ class PathConnection(QuicConnection):
             for cid in self._host_cids:
                 if not cid.was_sent:
                     cid.stateless_reset_token = reset_token(self._reset_secret, cid.cid)
-
-    def _take_ack_delay_out(self) -> None:
-        """Let the congestion controller see round trips without the time that the peer held its acknowledgement back.
-
-        aioquic hands it the raw time, in which HyStart (RFC 9406) would take a delayed acknowledgement for a queue.
-        """
-        loss = self._loss
-        measure = loss._cc.on_rtt_measurement
-
-        def measured(*, now: float, rtt: float) -> None:
-            measure(now=now, rtt=min(rtt, loss._rtt_latest))
-
-        loss._cc.on_rtt_measurement = measured  # type: ignore[method-assign]
 
     def _write_control_frames(self, builder: QuicPacketBuilder, network_path: QuicNetworkPath, now: float) -> None:
         """What concerns the connection itself, in aioquic's order."""
@@ -267,6 +277,4 @@ class PathConnection(QuicConnection):
 
     def _use_datagram_size(self, size: int) -> None:
         self._max_datagram_size = size
-        self._loss._pacer._max_datagram_size = size
-        if hasattr(self._loss._cc, "_max_datagram_size"):
-            self._loss._cc._max_datagram_size = size
+        self._recovery.use_datagram_size(size)

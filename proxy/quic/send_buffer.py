@@ -7,7 +7,7 @@ the stream has something to send, must be reset, or is done.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aioquic.quic.packet import QuicStreamFrame
 from aioquic.quic.packet_builder import QuicDeliveryState
@@ -28,6 +28,10 @@ class SendBuffer(QuicStreamSender):
         self._on_ready = on_ready
         self._on_signal = on_signal
         self._on_finished = on_finished
+        self.emptied_at = 0.0
+        """When the last packet left that took all there was to send; 0 before. Kept by whoever sends."""
+        self.pending_bytes = 0
+        """Bytes to put into a packet: those never sent and those to be sent again."""
         self._chunks: list[bytes] = []
         self._starts: list[int] = []  # offset of each chunk, ascending
 
@@ -37,27 +41,46 @@ class SendBuffer(QuicStreamSender):
         return self._buffer_stop - self.highest_offset
 
     @property
+    def written_bytes(self) -> int:
+        """Offset of the end of what was written."""
+        return self._buffer_stop
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """Offset up to which everything is acknowledged."""
+        return self._buffer_start
+
+    @property
     def can_send(self) -> bool:
         """True if there is something to send and the peer lets the stream be opened."""
         return not (self.stream.is_blocked or self.buffer_is_empty)
 
     def write(self, data: bytes, end_stream: bool = False) -> None:  # noqa: FBT001, FBT002 - aioquic's signature
+        self.write_chunks((data,), end_stream=end_stream)
+
+    def write_chunks(self, chunks: Iterable[bytes], *, end_stream: bool = False) -> None:
+        """Write several pieces at once, telling the connection once."""
         if self._buffer_fin is not None:
             raise RuntimeError("Cannot send data after FIN")
         if self._reset_error_code is not None:
             return  # a reset discards what comes after it; the caller learns of the reset by its own event
-        size = len(data)
-        if size:
-            self._starts.append(self._buffer_stop)
-            self._chunks.append(data)
-            self._pending.add(self._buffer_stop, self._buffer_stop + size)
-            self._buffer_stop += size
+        start = stop = self._buffer_stop
+        for data in chunks:
+            if data:
+                self._starts.append(stop)
+                self._chunks.append(data)
+                stop += len(data)
+        if stop > start:
+            self._pending.add(start, stop)
+            self.pending_bytes += stop - start
+            self._buffer_stop = stop
+        elif not end_stream:
+            return
         if end_stream:
-            self._buffer_fin = self._buffer_stop
+            self._buffer_fin = stop
             self._pending_eof = True
-        if size or end_stream:
-            self.buffer_is_empty = False
-            self._on_ready(self)
+        self.buffer_is_empty = False
+        self._on_ready(self)
 
     def get_frame(self, max_size: int, max_offset: int | None = None) -> QuicStreamFrame | None:
         if max_size < 0:
@@ -78,6 +101,7 @@ class SendBuffer(QuicStreamSender):
             return None
         data = self._slice(start, stop)
         self._pending.subtract(start, stop)
+        self.pending_bytes -= stop - start
         self.highest_offset = max(self.highest_offset, stop)
         fin = self._buffer_fin == stop
         if fin:
@@ -104,6 +128,7 @@ class SendBuffer(QuicStreamSender):
             return
         if stop > start:
             self._pending.add(start, stop)
+            self.pending_bytes += stop - start
         if fin:
             self._pending_eof = True
         if stop > start or fin:
@@ -122,6 +147,7 @@ class SendBuffer(QuicStreamSender):
         if self.reset_pending:
             self._chunks.clear()
             self._starts.clear()
+            self.pending_bytes = 0
             self._on_signal(self)
 
     def _slice(self, start: int, stop: int) -> bytes:

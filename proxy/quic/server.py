@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,11 +37,13 @@ from proxy.quic.client import ALPN
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.driver import Address, Datagram
 from proxy.quic.endpoint import Endpoint, StreamUser
-from proxy.quic.limits import FlowLimits
+from proxy.quic.limits import FlowLimits, ServedTunnel
 from proxy.quic.port import OpenServerPort, open_server_port
 from proxy.quic.stateless_reset import FILLER_BYTES, SHORTEST_ANSWERED_BYTES, reset_datagram
+from proxy.quic.statistics import ConnectionStatistics
 from proxy.tasks import spawn
-from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus
+from proxy.tunnel.answer_deadlines import AnswerDeadlines
+from proxy.tunnel.exchange import CallHandler, CallStatus
 from proxy.tunnel.gate import Gate, PeerClock
 from proxy.tunnel.headers import TunnelRequest
 from proxy.tunnel.tunnel import DaemonLoad
@@ -64,7 +67,7 @@ class QuicServerSettings:
     client_ca: Path | None = None
     """Proxies must show a certificate that these authorities signed; None: no client certificates."""
     scheduler: str = "edf"
-    congestion_control: str = "cubic"
+    congestion_control: str = "bbr"
     max_datagram_bytes: int | None = None
     """UDP payload to use; None: found out."""
     max_message_bytes: int = 256 * 1024 * 1024
@@ -113,6 +116,24 @@ class QuicServer:
     def calls(self) -> int:
         """Calls being served."""
         return len(self._tasks)
+
+    def tunnels(self) -> tuple[ServedTunnel, ...]:
+        """The tunnels that are up, in the order in which they came."""
+        return tuple(
+            # A peer that has never reported keeps no control call.
+            ServedTunnel(
+                _peer_name(endpoint),
+                endpoint.users - (peer.offset_s is not None),
+                endpoint.connection.path_statistics(),
+            )
+            for endpoint, peer in self._peers.items()
+            if endpoint.http is not None
+        )
+
+    def statistics(self) -> tuple[ConnectionStatistics, ...]:
+        """What waits on each tunnel."""
+        now = self._clock.now()
+        return tuple(endpoint.connection.statistics(now=now) for endpoint in self._peers)
 
     def use_scheduler(self, name: str) -> None:
         """Order answers by another discipline, on all tunnels. Raises ValueError for an unknown one."""
@@ -282,28 +303,27 @@ class QuicServer:
             logger.warning("Refused a call from %s: %s", _peer_name(endpoint), error.message)
             call.refuse(CallStatus(error.code, error.message))
             return _nothing
-        call.begin(head)
+        traffic_class = self._gate.traffic_class(head.traffic_class)
+        streams_tokens = not (is_control or head.unary or math.isinf(traffic_class.token_deadline_s))
+        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if streams_tokens else None)
         if is_control:
             endpoint.connection.make_urgent(call.stream_id)
             handler: CallHandler = partial(serve_control, peer=peer, clock=self._clock, load=self._load)
         else:
-            endpoint.connection.order_stream(self._order(call.stream_id, head), now=now)
+            order = StreamOrder(
+                stream_id=call.stream_id,
+                arrived_at=head.accepted_at,
+                deadline=head.deadline.target_at,
+                priority=traffic_class.priority,
+                level=traffic_class.level,
+                weight=traffic_class.weight,
+            )
+            endpoint.connection.order_stream(order, now=now)
             handler = self._handler
         task = spawn(self._serve(call, handler), name=request.path)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task.cancel
-
-    def _order(self, stream_id: int, head: CallHead) -> StreamOrder:
-        traffic_class = self._gate.traffic_class(head.traffic_class)
-        return StreamOrder(
-            stream_id=stream_id,
-            arrived_at=head.accepted_at,
-            deadline=head.deadline.target_at,
-            priority=traffic_class.priority,
-            level=traffic_class.level,
-            weight=traffic_class.weight,
-        )
 
     async def _serve(self, call: StreamIncomingCall, handler: CallHandler) -> None:
         try:

@@ -38,6 +38,8 @@ class LinkSettings:
     rate_bytes_s: float = math.inf
     queue_bytes: float = math.inf
     """What may wait to be sent; a datagram that finds more waiting is dropped."""
+    header_bytes: int = 0
+    """What each datagram takes of rate and queue besides itself; 28 for UDP over IPv4."""
     mtu_bytes: int = 65535
     """A longer datagram is dropped without a word."""
     loss: float = 0.0
@@ -70,6 +72,8 @@ class Link:
         self._rng = rng or random.Random(0)  # noqa: S311 -- a seed makes a run repeatable
         self._idle_at = 0.0
         self._to_lose = 0
+        self.queueing: list[tuple[float, float]] | None = None
+        """Set to a list: when each datagram came that was let in, and how long it waited for those before it."""
         self._counts = dict.fromkeys(LinkStatistics.__slots__, 0)
 
     def __repr__(self) -> str:
@@ -93,7 +97,9 @@ class Link:
         if self._is_dropped(datagram, now, lost=lost < settings.loss):
             counts["dropped"] += 1
             return []
-        self._idle_at = max(self._idle_at, now) + len(datagram) / settings.rate_bytes_s
+        if self.queueing is not None:
+            self.queueing.append((now, max(self._idle_at - now, 0.0)))
+        self._idle_at = max(self._idle_at, now) + (len(datagram) + settings.header_bytes) / settings.rate_bytes_s
         arrives_at = self._idle_at + settings.delay_s
         if damaged < settings.corrupt:
             counts["corrupted"] += 1
@@ -111,7 +117,8 @@ class Link:
             self._to_lose -= 1
             return True
         waiting_s = max(self._idle_at - now, 0.0)
-        full = waiting_s > 0 and waiting_s * self.settings.rate_bytes_s + len(datagram) > self.settings.queue_bytes
+        size = len(datagram) + self.settings.header_bytes
+        full = waiting_s > 0 and waiting_s * self.settings.rate_bytes_s + size > self.settings.queue_bytes
         return lost or full or len(datagram) > self.settings.mtu_bytes
 
 

@@ -4,7 +4,8 @@ Receiving: a stream's credit goes back to the sender when the application takes 
 still arriving are given back at once while nobody has a finished message left to read, because that message could
 otherwise never be completed once it is larger than the window. So a reader that stops holds at most one window of
 finished messages and one of an unfinished one. Sending: a writer waits while more than `HIGH_WATER_BYTES` of its stream
-have not been put into packets.
+have not been put into packets. The mark holds back the next message, never a part of one: whatever its length, the
+scheduler knows of all of a message from the moment it is written.
 """
 
 from __future__ import annotations

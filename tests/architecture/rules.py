@@ -22,7 +22,9 @@ TORCH_HOME = "policies/dqn/"
 AIOQUIC_HOME = "proxy/quic/"
 AIOQUIC_PRIVATE_HOMES = (
     "proxy/quic/connection.py",
+    "proxy/quic/credit_connection.py",
     "proxy/quic/path_connection.py",
+    "proxy/quic/congestion/recovery.py",
     "proxy/quic/send_buffer.py",
     "proxy/quic/http3.py",
 )
@@ -96,6 +98,13 @@ def tunnel_knows_no_packets(module: Module) -> Iterator[str]:
     if module.path.startswith("proxy/tunnel/"):
         for line, name in _imports(module, "aioquic", "proxy.quic", "proxy.tcp", "proxy.edge", "proxy.daemon"):
             yield _at(module, line, f"imports {name}")
+
+
+def control_knows_only_its_port(module: Module) -> Iterator[str]:
+    """`compose` puts a process behind it."""
+    if module.path.startswith("proxy/control/"):
+        parts = ("proxy.edge", "proxy.daemon", "proxy.tunnel", "proxy.quic", "proxy.tcp", "proxy.compose")
+        yield from (_at(module, line, f"imports {name}") for line, name in _imports(module, *parts))
 
 
 def aioquic_stays_in_quic(module: Module) -> Iterator[str]:
@@ -196,6 +205,7 @@ RULES: tuple[Rule, ...] = (
     torch_stays_in_dqn,
     edge_and_daemon_know_only_the_port,
     tunnel_knows_no_packets,
+    control_knows_only_its_port,
     aioquic_stays_in_quic,
     triton_messages_have_one_home,
     nobody_touches_private_attributes,

@@ -19,6 +19,7 @@ import pytest
 from aioquic.h3.connection import H3Connection
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.recovery import QuicPacketRecovery
 from aioquic.quic.stream import QuicStreamSender
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs lack it
 from packaging.requirements import Requirement
@@ -28,7 +29,9 @@ from tests.architecture.rules import AIOQUIC_PRIVATE_HOMES
 
 BASES: dict[str, type] = {
     "proxy/quic/path_connection.py": QuicConnection,
+    "proxy/quic/credit_connection.py": QuicConnection,
     "proxy/quic/connection.py": QuicConnection,
+    "proxy/quic/congestion/recovery.py": QuicPacketRecovery,
     "proxy/quic/send_buffer.py": QuicStreamSender,
     "proxy/quic/http3.py": H3Connection,
 }
@@ -51,6 +54,11 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
         "next_event": ("self",),
         "stop_stream": ("self", "stream_id", "error_code"),
     },
+    QuicPacketRecovery: {
+        "on_packet_sent": ("self", "packet", "space"),
+        "on_ack_received": ("self", "ack_rangeset", "ack_delay", "now", "space"),
+        "_detect_loss": ("self", "now", "space"),
+    },
     QuicStreamSender: {
         "write": ("self", "data", "end_stream"),
         "get_frame": ("self", "max_size", "max_offset"),
@@ -70,6 +78,7 @@ SET: dict[type, set[str]] = {
     QuicConnection: {
         "_ack_delay",
         "_handshake_done_pending",
+        "_loss",
         "_max_datagram_size",
         "_packet_number",
         "_pacing_at",
@@ -77,6 +86,7 @@ SET: dict[type, set[str]] = {
         "_remote_max_data_used",
         "_streams_blocked_pending",
     },
+    QuicPacketRecovery: {"_cc", "_pacer", "_rtt_variance"},
     QuicStreamSender: {"_acked_fin", "_buffer_fin", "_buffer_start", "_buffer_stop", "_pending_eof"},
     H3Connection: {"_received_settings", "_settings_received"},
 }
@@ -92,6 +102,8 @@ def connection() -> QuicConnection:
 def instance_of(base: type) -> Any:
     if base is QuicConnection:
         return connection()
+    if base is QuicPacketRecovery:
+        return connection()._loss
     return H3Connection(connection()) if base is H3Connection else QuicStreamSender(stream_id=0, writable=True)
 
 
@@ -104,6 +116,7 @@ def owners() -> dict[str, Any]:
         "self._loss": quic._loss,
         "self._loss._cc": quic._loss._cc,
         "self._loss._pacer": quic._loss._pacer,
+        "inner": quic._loss._cc,
     }
 
 
@@ -232,3 +245,10 @@ async def test_what_is_used_of_a_grpc_call_is_there() -> None:
             assert issubclass(cygrpc.InternalError, Exception)
         finally:
             call.cancel()
+
+
+def test_recovery_is_made_once_and_reached_through_the_connection() -> None:
+    """`path_connection` replaces it before anything is sent."""
+    lines = [line.strip() for line in inspect.getsource(QuicConnection).splitlines()]
+    assert [line for line in lines if "QuicPacketRecovery" in line] == ["self._loss = QuicPacketRecovery("]
+    assert not [line for line in lines if line.endswith("= self._loss")]

@@ -47,6 +47,12 @@ BROKEN = [
         "1: imports proxy.tunnel.flow.Flow",
     ),
     (rules.tunnel_knows_no_packets, "proxy/tunnel/x.py", "import aioquic.h3", "1: imports aioquic.h3"),
+    (
+        rules.control_knows_only_its_port,
+        "proxy/control/x.py",
+        "from proxy.quic.client import QuicTunnel",
+        "1: imports proxy.quic.client.QuicTunnel",
+    ),
     (rules.aioquic_stays_in_quic, "proxy/cli.py", "from aioquic import quic", "1: imports aioquic.quic"),
     (
         rules.triton_messages_have_one_home,

@@ -116,7 +116,13 @@ async def test_late_work_waits_for_work_that_can_be_on_time(certs: Path) -> None
 
 async def test_round_robin_shares_the_link(certs: Path) -> None:
     roomy = LinkSettings(delay_s=0.01, rate_bytes_s=100_000)
-    async with MemoryTunnel(certs, handler=size_asked_for, uplink=FAST, downlink=roomy, scheduler="rr") as tunnel:
+    everybody = asyncio.Barrier(3)
+
+    async def together(call: IncomingCall) -> None:
+        await everybody.wait()
+        await size_asked_for(call)
+
+    async with MemoryTunnel(certs, handler=together, uplink=FAST, downlink=roomy, scheduler="rr") as tunnel:
         await asyncio.sleep(1)
         finishes = Finishes(tunnel.proxy)
         async with asyncio.TaskGroup() as group:

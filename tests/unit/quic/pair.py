@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 
-from policies.scheduling.base import Scheduler, StreamOrder
+from policies.scheduling.base import PathEstimate, Scheduler, StreamOrder
 from policies.scheduling.round_robin import RoundRobin
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.limits import FlowLimits
@@ -176,8 +177,22 @@ class CountingScheduler:
         self.calls["remove"] += 1
         self.inner.remove(stream_id)
 
+    def on_path(self, path: PathEstimate, *, now: float) -> None:
+        self.calls["on_path"] += 1
+        self.inner.on_path(path, now=now)
+
     def __len__(self) -> int:
         return len(self.inner)
 
     def log_data(self, *, now: float) -> dict[str, str | int | float]:
         return self.inner.log_data(now=now)
+
+
+def write(pair: Pair, stream_id: int, size: int, *, end: bool = True) -> None:
+    """Let the client write bytes that tell their stream."""
+    pair.client.connection.send_stream_data(stream_id, bytes([stream_id % 251]) * size, end)
+
+
+def arrived(pair: Pair, *sizes: tuple[int, int]) -> Callable[[], bool]:
+    """Whether the server has so many bytes of each stream."""
+    return lambda: all(len(pair.server.data[stream_id]) >= size for stream_id, size in sizes)

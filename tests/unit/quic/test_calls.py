@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from policies.scheduling.base import StreamOrder
+from policies.scheduling.round_robin import RoundRobin
+from policies.traffic import Deadline, TrafficClass
 from proxy.errors import Code
 from proxy.quic.calls import StreamIncomingCall, StreamOutgoingCall
 from proxy.quic.endpoint import Endpoint, StreamUser
 from proxy.quic.limits import FlowLimits
 from proxy.testing.memory_link import LinkSettings
+from proxy.tunnel.answer_deadlines import AnswerDeadlines
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata
 from proxy.tunnel.frames import encode_varint
 from proxy.tunnel.headers import TunnelRequest, encode_request
@@ -430,6 +434,34 @@ async def test_an_answer_of_each_shape(certs: Path) -> None:
         assert with_headers.answer() == [(1, [*HEAD, (b"x-start", b"here")]), (1, OK_TRAILERS)]
         assert all(each.heard.ended for each in (here, trailers_only, with_headers))
         assert here.ends.server.users == 0
+
+
+async def test_messages_and_status_of_an_answer_have_the_deadlines_that_are_set(certs: Path) -> None:
+    async with called(certs) as here:
+        deadlines: list[float] = []
+
+        class Hears(RoundRobin):
+            def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+                deadlines.append(order.deadline)
+                super().add(order, unsent_bytes=unsent_bytes, now=now)
+
+        here.request(here.section() + message(b"request"), end=True)
+        await settle()
+        now, connection = here.ends.server.port.now(), here.ends.server.connection
+        call, stream_id = here.call, here.stream_id
+        call.begin(call.head, AnswerDeadlines(Deadline(now + 5.0), TrafficClass("tokens", 5.0, token_deadline_s=2.0)))
+        connection.order_stream(StreamOrder(stream_id, arrived_at=now, deadline=now + 5.0), now=now)
+        connection.use_scheduler(Hears(), now=now)
+        await call.send_initial_metadata(())
+        for _ in range(3):
+            await call.send(b"token")
+            await asyncio.sleep(1.0)
+        await call.finish(CallStatus(Code.OK))
+        await settle()
+        # Each is sent at once: the headers and the first message together, by the call's deadline.
+        expected = [5.0, 5.0, 2.0, 3.0, 4.0]
+        assert [deadline - now for deadline in deadlines] == pytest.approx(expected, abs=0.01)
+        assert here.answer()[-1] == (1, OK_TRAILERS)
 
 
 async def test_an_early_status_stops_the_request_and_arrives_whatever_is_lost(certs: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from policies.scheduling.base import StreamOrder
+from policies.scheduling.round_robin import RoundRobin
 from policies.traffic import Deadline
 from proxy.commands.certs import make_certs
 from proxy.errors import Code
@@ -314,6 +316,64 @@ async def test_the_discipline_can_be_switched_and_stays_after_reconnecting(certs
         names.append("RoundRobin" in repr(tunnel.proxy))
         assert names == [True, True, True]
         assert (await exchange(tunnel.proxy, HEAD, b"request")).messages == (b"x",)
+
+
+async def test_it_learns_how_long_each_class_s_answers_take(certs: Path) -> None:
+    async def handler(call: IncomingCall) -> None:
+        if call.head.path == "/early":
+            await call.send(b"before the request is over")
+        while await call.receive() is not None:
+            pass
+        await asyncio.sleep(0.5)
+        await call.send(b"x")
+        await call.finish(CallStatus(Code.OK))
+
+    async with MemoryTunnel(certs, handler=handler, uplink=LINK, downlink=LINK) as tunnel:
+        await asyncio.sleep(1)
+        early = tunnel.proxy.open(CallHead("/early", traffic_class="bulk"))
+        await early.send(b"request")
+        assert await early.receive() == InitialMetadata()
+        assert await early.receive() == b"before the request is over"
+        await early.close_sending()
+        times = tunnel.proxy.answer_times
+        assert times.estimate_s("bulk") == 0.0
+        for _ in range(3):
+            await exchange(tunnel.proxy, HEAD, bytes(30_000))
+        assert times.estimate_s("standard") == pytest.approx(0.5, abs=0.01)
+        assert [times.estimate_s(name) for name in ("bulk", "realtime")] == [0.0, 0.0]
+
+
+async def test_the_scheduler_hears_what_a_request_s_answer_will_take(certs: Path) -> None:
+    async with MemoryTunnel(certs, handler=answering(b"x"), uplink=LINK, downlink=LINK) as tunnel:
+        await asyncio.sleep(1)
+        tunnel.proxy.answer_times.answered("standard", took_s=0.75, rtt_s=0.25)
+        orders: list[StreamOrder] = []
+
+        class Hears(RoundRobin):
+            def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+                orders.append(order)
+                super().add(order, unsent_bytes=unsent_bytes, now=now)
+
+        endpoint = tunnel.proxy._endpoint
+        assert endpoint is not None
+        endpoint.connection.use_scheduler(Hears(), now=now())
+        await exchange(tunnel.proxy, HEAD, b"request")
+        assert {order.answer_s for order in orders} == {0.5}
+
+
+async def test_statistics_tell_what_waits_to_go_up(certs: Path) -> None:
+    slow = LinkSettings(delay_s=0.01, rate_bytes_s=100_000)
+    async with MemoryTunnel(certs, handler=answering(b"x"), uplink=slow, downlink=LINK, scheduler="rr") as tunnel:
+        await asyncio.sleep(1)
+        call = tunnel.proxy.open(HEAD)
+        await call.send(bytes(150_000), last=True)
+        await asyncio.sleep(0.1)
+        statistics = tunnel.proxy.statistics()
+        assert statistics is not None
+        assert (statistics.scheduler, statistics.streams_ready) == ("rr", 1)
+        assert 100_000 < statistics.pending_bytes < 150_000
+        assert statistics.path.rtt_s > 0.02
+        call.cancel()
 
 
 async def test_closing_tells_the_daemon(certs: Path) -> None:

@@ -8,32 +8,52 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from policies.scheduling.base import PathEstimate, StreamOrder
 from policies.scheduling.edf import EarliestDeadlineFirst
+from policies.scheduling.registry import SCHEDULERS, make_scheduler
 from policies.scheduling.round_robin import RoundRobin
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.limits import FlowLimits
 from proxy.testing.memory_link import LinkSettings
-from tests.unit.quic.pair import CountingScheduler, Pair
+from tests.unit.quic.pair import CountingScheduler, Pair, arrived, write
 
 WIDE = FlowLimits(stream_window_bytes=1024 * 1024, connection_window_bytes=4 * 1024 * 1024, max_streams=2000)
 SLOW = LinkSettings(delay_s=0.01, rate_bytes_s=1_000_000)
 MakePair = Callable[..., Pair]
 
 
+class SizesHeard(EarliestDeadlineFirst):
+    """Keeps what it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, int]] = []
+        self.paths: list[PathEstimate] = []
+        self.log: list[tuple[str, int]] = []
+
+    def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+        self.sizes.append((order.stream_id, unsent_bytes))
+        self.log.append(("add", order.stream_id))
+        super().add(order, unsent_bytes=unsent_bytes, now=now)
+
+    def served(self, stream_id: int, *, sent_bytes: int, now: float) -> None:
+        self.log.append(("served", stream_id))
+        super().served(stream_id, sent_bytes=sent_bytes, now=now)
+
+    def remove(self, stream_id: int) -> None:
+        self.log.append(("remove", stream_id))
+        super().remove(stream_id)
+
+    def on_path(self, path: PathEstimate, *, now: float) -> None:
+        self.paths.append(path)
+
+
 @pytest.fixture
 def make_pair(certs: Path) -> MakePair:
     return lambda **settings: Pair(certs, **settings)
-
-
-def write(pair: Pair, stream_id: int, size: int, *, end: bool = True) -> None:
-    """Let the client write bytes that tell their stream."""
-    pair.client.connection.send_stream_data(stream_id, bytes([stream_id % 251]) * size, end)
-
-
-def arrived(pair: Pair, *sizes: tuple[int, int]) -> Callable[[], bool]:
-    """Whether the server has so many bytes of each stream."""
-    return lambda: all(len(pair.server.data[stream_id]) >= size for stream_id, size in sizes)
 
 
 # Order
@@ -102,16 +122,18 @@ def test_lost_bulk_waits_for_what_is_urgent(make_pair: MakePair) -> None:
     assert pair.server.arrivals == [4, 0]
 
 
-def test_urgent_streams_and_those_of_http3_come_before_all_scheduled_ones(make_pair: MakePair) -> None:
-    pair = make_pair(scheduler=EarliestDeadlineFirst())
-    pair.order(0, deadline=100.1)
-    write(pair, 0, 4000)
-    pair.order(4, deadline=130.0)
-    write(pair, 4, 4000)
-    pair.client.connection.make_urgent(4)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_urgent_streams_and_those_of_http3_come_before_all_scheduled_ones(make_pair: MakePair, scheduler: str) -> None:
+    pair = make_pair(scheduler=make_scheduler(scheduler))
+    for number in range(20):
+        pair.order(4 * number, deadline=100.1 + number / 10, weight=1.0 + number)
+        write(pair, 4 * number, 4000)
+    pair.order(80, deadline=130.0, priority=5)
+    write(pair, 80, 4000)
+    pair.client.connection.make_urgent(80)
     write(pair, 2, 100, end=False)  # unidirectional, as HTTP/3's control stream
-    pair.link.run(until=arrived(pair, (0, 4000)))
-    assert pair.server.arrivals == [4, 2, 0]
+    pair.link.run(until=arrived(pair, *((4 * number, 4000) for number in range(20))))
+    assert pair.server.arrivals[:2] == [80, 2]
 
 
 def test_another_discipline_holds_from_the_next_packet_on(make_pair: MakePair) -> None:
@@ -139,6 +161,154 @@ def test_a_window_smaller_than_a_packet_still_sends(make_pair: MakePair) -> None
     pair.link.run(until=arrived(pair, (0, 200_000)))
 
 
+def test_an_urgent_message_that_is_lost_goes_before_what_others_have_not_sent(make_pair: MakePair) -> None:
+    heard = SizesHeard()
+    pair = make_pair(scheduler=heard, limits=WIDE, link=SLOW)
+    pair.order(0, deadline=110.0)
+    write(pair, 0, 100_000)
+    pair.link.run(until=arrived(pair, (0, 20_000)))
+    pair.order(4, deadline=101.0)
+    write(pair, 4, 2000, end=False)
+    pair.link.uplink.lose_next(1)
+    pair.link.run(until=arrived(pair, (4, 2000)))
+    found = [index for index, (what, stream_id) in enumerate(heard.log) if (what, stream_id) == ("add", 4)]
+    [_, lost_at] = found
+    assert heard.log[lost_at - 1] == ("served", 0)  # which has more to send
+    then = heard.log[lost_at + 1 :]
+    assert {stream_id for _, stream_id in then[: then.index(("remove", 4))]} <= {4}
+
+
+def test_the_lost_part_of_a_token_stream_is_as_urgent_as_its_message(make_pair: MakePair) -> None:
+    pair = make_pair(scheduler=EarliestDeadlineFirst(), limits=WIDE, link=SLOW)
+    connection, now = pair.client.connection, pair.clock.now()
+    pair.order(0, deadline=110.0)
+    pair.order(4, deadline=101.0)
+    write(pair, 0, 1)  # the streams are there
+    write(pair, 4, 1, end=False)
+    pair.link.run(until=arrived(pair, (0, 1), (4, 1)))
+    pair.order(8, deadline=105.0)
+    pair.link.uplink.lose_next(1)
+    connection.write(4, bytes(600), now=now, due_at=101.0)
+    pair.link.run(until=lambda: pair.link.uplink.statistics().dropped == 1)
+    connection.write(4, bytes(60_000), now=now, due_at=120.0)
+    write(pair, 8, 60_000)
+    pair.link.run(until=arrived(pair, (4, 601)))
+    assert len(pair.server.data[8]) < 60_000
+    assert pair.server.arrivals[:4] == [4, 0, 8, 4]
+    pair.link.run(until=arrived(pair, (4, 60_601), (8, 60_000)))
+    assert pair.server.arrivals[4:] == [8, 4]
+
+
+def test_a_message_is_known_as_a_whole_whatever_the_windows_let_out(make_pair: MakePair) -> None:
+    heard = SizesHeard()
+    pair = make_pair(scheduler=heard)  # 16 KiB a stream, 256 KiB a connection
+    write(pair, 0, 5_000_000)
+    assert heard.sizes == [(0, 5_000_000)]
+    pair.link.run(until=arrived(pair, (0, 100_000)))
+    # Whenever credit lets it on, all that is left is known again.
+    left = [size for _, size in heard.sizes]
+    assert len(left) > 1
+    assert left == sorted(left, reverse=True)
+    assert left[-1] > 4_800_000
+
+
+def test_bytes_that_are_lost_are_known_until_they_are_sent_again(make_pair: MakePair) -> None:
+    heard = SizesHeard()
+    pair = make_pair(scheduler=heard, limits=WIDE)
+    write(pair, 0, 5000)
+    pair.link.uplink.lose_next(1)
+    pair.link.run(until=arrived(pair, (0, 5000)))
+    [whole, lost] = heard.sizes
+    assert whole == (0, 5000)
+    assert lost[0] == 0
+    assert 1100 < lost[1] < 1200  # one packet's bytes
+
+
+def test_the_path_is_told_before_packets_are_made_and_when_it_has_changed(make_pair: MakePair) -> None:
+    heard = SizesHeard()
+    pair = make_pair(scheduler=heard, limits=WIDE, link=SLOW)
+    assert heard.paths == []  # nothing was sent that is scheduled
+    write(pair, 0, 400_000)
+    pair.flush()
+    assert [path.rtt_s for path in heard.paths] == [pytest.approx(0.02, abs=0.005)]
+    assert heard.paths[0].delivery_s == heard.paths[0].rtt_s  # a client's
+    pair.flush()
+    assert len(heard.paths) == 1
+    packets = pair.link.uplink.statistics().sent
+    pair.link.run(until=arrived(pair, (0, 400_000)))
+    packets = pair.link.uplink.statistics().sent - packets
+    assert 1 < len(heard.paths) < packets / 2
+    # 1 MB a second of QUIC packets, of which 1200 bytes hold 1168 of a stream.
+    assert heard.paths[-1].rate_bytes_s == pytest.approx(973_000, rel=0.1)
+    known = heard.paths[-1]
+    other = SizesHeard()
+    write(pair, 4, 10)
+    pair.client.connection.use_scheduler(other, now=pair.clock.now())
+    pair.flush()
+    assert other.paths[0].rtt_s == pytest.approx(known.rtt_s, rel=0.2)
+
+
+def test_writing_to_a_stream_that_is_not_open_is_refused(make_pair: MakePair) -> None:
+    pair = make_pair()
+    with pytest.raises(ValueError, match="stream 0 is not open"):
+        pair.client.connection.write(0, b"data", now=pair.clock.now())
+
+
+def test_it_tells_when_the_last_byte_left(make_pair: MakePair) -> None:
+    pair = make_pair(link=SLOW, limits=WIDE)
+    connection = pair.client.connection
+    write(pair, 0, 10_000)
+    assert connection.emptied_at(0) == 0.0
+    began_at = pair.clock.now()
+    pair.link.run(until=arrived(pair, (0, 10_000)))
+    assert began_at <= connection.emptied_at(0) < pair.clock.now()
+    assert connection.emptied_at(4) == 0.0
+
+
+def test_statistics_tell_what_waits_and_on_what_path(make_pair: MakePair) -> None:
+    pair = make_pair(scheduler=EarliestDeadlineFirst())
+    connection, now = pair.client.connection, pair.clock.now()
+    for stream_id in (0, 4):
+        write(pair, stream_id, 10_000)
+    statistics = connection.statistics(now=now)
+    assert (statistics.streams, statistics.streams_ready, statistics.pending_bytes) == (2, 2, 20_000)
+    assert (statistics.scheduler, statistics.scheduler_data["ready"]) == ("edf", 2)
+    assert statistics.path == connection.path_statistics()
+    pair.server.grants = False
+    write(pair, 8, 100_000)
+    pair.link.run_for(1.0)
+    statistics = connection.statistics(now=now)
+    # 16 KiB of stream 8 have gone, what else it has waits for credit; streams that nobody answers stay.
+    assert (statistics.streams, statistics.streams_ready, statistics.pending_bytes) == (3, 0, 100_000 - 16 * 1024)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(st.sampled_from(list(SCHEDULERS)), min_size=1, max_size=6),
+    sizes=st.lists(st.integers(1, 30_000), min_size=1, max_size=6),
+    loss=st.sampled_from([0.0, 0.05]),
+)
+def test_switching_the_discipline_in_mid_transfer_loses_nothing(
+    make_pair: MakePair, names: list[str], sizes: list[int], loss: float
+) -> None:
+    pair = make_pair(scheduler=make_scheduler(names[0]), link=SLOW)
+    pair.set_link(loss=loss)
+    expected = {}
+    for number, size in enumerate(sizes):
+        stream_id = 4 * number
+        if number % 2:
+            pair.order(stream_id, deadline=100.55 + number / 10)
+        write(pair, stream_id, size)
+        expected[stream_id] = bytes([stream_id % 251]) * size
+    for name in names[1:]:
+        pair.link.run_for(0.007)
+        pair.client.connection.use_scheduler(make_scheduler(name), now=pair.clock.now())
+    pair.link.run(until=lambda: pair.server.ended == set(expected))
+    assert {stream_id: bytes(data) for stream_id, data in pair.server.data.items()} == expected
+    pair.link.run_for(1.0)
+    assert pair.client.connection.statistics(now=pair.clock.now()).streams_ready == 0
+
+
 # Cost
 
 
@@ -161,91 +331,12 @@ def test_idle_streams_cost_nothing(make_pair: MakePair) -> None:
     pair.link.run_for(1.0)
     for connection in (pair.client.connection, pair.server.connection):
         connection._streams = NeverWalked(connection._streams)
-        connection._senders = NeverWalked(connection._senders)
+        connection._queue._senders = NeverWalked(connection._queue._senders)
     scheduler.calls.clear()
     write(pair, 2004, 3000)
     pair.link.run(until=arrived(pair, (2004, 3000)))
     pair.link.run_for(1.0)
     assert dict(scheduler.calls) == {"add": 1, "next": 4, "served": 2, "remove": 1}
-
-
-# Credit
-
-
-def test_a_reader_that_stops_holds_up_its_own_stream_only(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.server.grants = False
-    write(pair, 0, 100_000)
-    pair.link.run_for(1.0)
-    assert len(pair.server.data[0]) == 16 * 1024
-    pair.server.grants = True
-    write(pair, 4, 100_000)
-    pair.link.run(until=arrived(pair, (4, 100_000)))
-    assert len(pair.server.data[0]) == 16 * 1024
-    pair.server.connection.grant(0, 16 * 1024)
-    pair.link.run(until=arrived(pair, (0, 100_000)))
-    assert pair.server.data[0] == bytes(100_000)
-    assert pair.server.terminated is None
-
-
-def test_credit_goes_back_in_quarters_of_the_window(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.server.grants = False
-    write(pair, 0, 100_000)
-    pair.link.run_for(1.0)
-    pair.server.connection.grant(0, 4095)
-    pair.link.run_for(1.0)
-    assert len(pair.server.data[0]) == 16384
-    pair.server.connection.grant(0, 1)
-    pair.link.run_for(1.0)
-    assert len(pair.server.data[0]) == 16384 + 4096
-
-
-def test_stopped_readers_do_not_use_up_the_connection(make_pair: MakePair) -> None:
-    pair = make_pair()  # 32 streams of 16 KiB are twice the connection's window
-    pair.server.grants = False
-    for number in range(32):
-        write(pair, 4 * number, 20_000)
-    pair.link.run_for(2.0)
-    assert {len(pair.server.data[4 * number]) for number in range(32)} == {16 * 1024}
-    pair.server.grants = True
-    write(pair, 396, 500_000)
-    pair.link.run(until=arrived(pair, (396, 500_000)))
-
-
-def test_the_sender_waits_for_the_connections_credit(make_pair: MakePair) -> None:
-    limits = FlowLimits(stream_window_bytes=64 * 1024, connection_window_bytes=32 * 1024, max_streams=10)
-    pair = make_pair(server_limits=limits)
-    for stream_id in (0, 4):
-        write(pair, stream_id, 200_000)
-    pair.link.run(until=arrived(pair, (0, 200_000), (4, 200_000)))
-    assert pair.server.terminated is None
-
-
-def test_credit_that_is_lost_on_the_way_is_given_again(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.server.grants = False
-    write(pair, 0, 30_000)
-    pair.link.run_for(1.0)
-    pair.link.downlink.lose_next(1)
-    pair.server.connection.grant(0, 16 * 1024)
-    pair.link.run(until=arrived(pair, (0, 30_000)))
-    assert pair.link.downlink.statistics().dropped == 1
-
-
-def test_bytes_that_are_lost_are_sent_again_although_the_streams_credit_is_used_up(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.link.uplink.lose_next(1)
-    write(pair, 0, 100_000)
-    pair.link.run(until=arrived(pair, (0, 100_000)), within_s=10.0)
-
-
-def test_bytes_that_are_lost_are_sent_again_although_the_connections_credit_is_used_up(make_pair: MakePair) -> None:
-    limits = FlowLimits(stream_window_bytes=64 * 1024, connection_window_bytes=16 * 1024, max_streams=10)
-    pair = make_pair(server_limits=limits)
-    pair.link.uplink.lose_next(1)
-    write(pair, 0, 100_000)
-    pair.link.run(until=arrived(pair, (0, 100_000)), within_s=10.0)
 
 
 def test_there_is_word_once_when_a_stream_has_room_again(make_pair: MakePair) -> None:
@@ -265,18 +356,6 @@ def test_there_is_word_once_when_a_stream_has_room_again(make_pair: MakePair) ->
 
 
 # Streams
-
-
-def test_streams_past_the_limit_wait_until_earlier_ones_are_over(make_pair: MakePair) -> None:
-    two = FlowLimits(stream_window_bytes=16 * 1024, connection_window_bytes=256 * 1024, max_streams=2)
-    pair = make_pair(server_limits=two)
-    for stream_id in (0, 4, 8):
-        write(pair, stream_id, 100)
-    pair.link.run_for(1.0)
-    assert sorted(pair.server.data) == [0, 4]
-    pair.server.connection.send_stream_data(4, b"answer", end_stream=True)
-    pair.link.run(until=arrived(pair, (8, 100)))
-    assert pair.server.terminated is None
 
 
 def test_a_stream_that_is_given_up_before_it_may_be_opened_harms_nobody(make_pair: MakePair) -> None:
@@ -304,36 +383,6 @@ def test_streams_that_are_over_are_forgotten_and_make_room(make_pair: MakePair) 
     pair.link.run_for(1.0)
     for side in (pair.client, pair.server):
         assert "streams=0 <RoundRobin ready=0>" in repr(side.connection)
-
-
-@pytest.mark.parametrize("losses", [0, 1, 2])
-def test_a_reset_and_a_stop_arrive_whatever_is_lost(make_pair: MakePair, losses: int) -> None:
-    pair = make_pair()
-    write(pair, 0, 100, end=False)
-    pair.link.run(until=arrived(pair, (0, 100)))
-    pair.link.run_for(1.0)
-    pair.link.uplink.lose_next(losses)
-    pair.client.connection.reset_stream(0, 0x10C)
-    pair.client.connection.stop_stream(0, 0x10D)
-    pair.link.run(until=lambda: bool(pair.server.resets and pair.server.stops))
-    assert (pair.server.resets, pair.server.stops) == ([(0, 0x10C)], [(0, 0x10D)])
-    pair.link.run(until=lambda: pair.client.resets == [(0, 0x10D)])  # what a stop asks for (RFC 9000 section 3.5)
-    pair.link.run_for(1.0)
-    assert "streams=0" in repr(pair.client.connection)
-    assert "streams=0" in repr(pair.server.connection)
-
-
-def test_a_stopped_stream_drops_what_still_waits(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.server.grants = False
-    write(pair, 0, 100_000, end=False)
-    pair.link.run_for(1.0)
-    pair.server.connection.stop_stream(0, 0x100)
-    pair.link.run(until=lambda: pair.server.resets == [(0, 0x100)])
-    assert pair.client.stops == [(0, 0x100)]
-    write(pair, 0, 10, end=False)  # the caller does not know yet
-    pair.link.run_for(1.0)
-    assert len(pair.server.data[0]) == 16 * 1024
 
 
 def test_a_connection_that_closes_is_not_ready_and_says_why(make_pair: MakePair) -> None:

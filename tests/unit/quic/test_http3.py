@@ -65,8 +65,9 @@ def test_a_section_that_is_none(pair: Pair, section: bytes) -> None:
 
 def test_a_message_is_one_frame_behind_what_comes_before(pair: Pair) -> None:
     http = GrpcHttp3(pair.client.connection)
-    http.send_message(0, b"abc", before=b"first")
-    http.send_message(0, bytes(5000), end_stream=True)
+    stream_id = pair.client.connection.open_stream()
+    http.send_message(stream_id, b"abc", now=pair.clock.now(), before=b"first")
+    http.send_message(stream_id, bytes(5000), now=pair.clock.now(), end_stream=True)
     pair.link.run_for(0.1)
     expected = (
         b"first" + bytes.fromhex("00 08 00 00000003") + b"abc" + bytes.fromhex("00 538d 00 00001388") + bytes(5000)

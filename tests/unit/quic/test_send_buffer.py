@@ -89,6 +89,39 @@ def test_unsent_bytes_are_those_never_in_a_packet() -> None:
     assert buffer.unsent_bytes == 2
 
 
+def test_pending_bytes_are_those_to_send_and_to_send_again() -> None:
+    buffer = Notices().buffer
+    buffer.write(b"abcdef")
+    buffer.get_frame(4)
+    assert buffer.pending_bytes == 2
+    buffer.on_data_delivery(LOST, 0, 4, False)
+    assert buffer.pending_bytes == 6
+    buffer.get_frame(3)
+    assert (buffer.next_offset, buffer.pending_bytes) == (3, 3)
+    buffer.reset(0x10C)
+    assert buffer.pending_bytes == 0
+
+
+def test_it_knows_what_was_written_and_what_has_arrived() -> None:
+    buffer = Notices().buffer
+    buffer.write(b"abcdef")
+    frames(buffer, 3)
+    buffer.on_data_delivery(ACKED, 3, 6, False)
+    assert (buffer.written_bytes, buffer.acknowledged_bytes) == (6, 0)
+    buffer.on_data_delivery(ACKED, 0, 3, False)
+    assert (buffer.written_bytes, buffer.acknowledged_bytes) == (6, 6)
+
+
+def test_several_pieces_are_told_of_once() -> None:
+    notices = Notices()
+    buffer = notices.buffer
+    buffer.write_chunks((b"ab", b"", b"cd"), end_stream=True)
+    assert notices.take() == ["ready"]
+    assert frames(buffer, 3) == [(0, b"abc", False), (3, b"d", True)]
+    with pytest.raises(RuntimeError, match="after FIN"):
+        buffer.write_chunks((b"e",))
+
+
 def test_it_tells_the_connection_what_there_is_to_do() -> None:
     notices = Notices()
     buffer = notices.buffer
@@ -175,6 +208,7 @@ class Exchange(RuleBasedStateMachine):
         self.in_flight: list[Sent] = []
         self.received: dict[int, int] = {}
         self.received_end: int | None = None
+        self.acknowledged = 0
 
     @precondition(lambda self: not self.ended)
     @rule(data=st.binary(max_size=30), end=st.booleans())
@@ -195,6 +229,7 @@ class Exchange(RuleBasedStateMachine):
         """Delivered and acknowledged, in any order."""
         sent = self.in_flight.pop(choice.randrange(len(self.in_flight)))  # type: ignore[attr-defined]
         self.receive(sent)
+        self.acknowledged += len(sent.data)
         self.buffer.on_data_delivery(ACKED, sent.start, sent.start + len(sent.data), sent.fin)
 
     @precondition(lambda self: self.in_flight)
@@ -216,6 +251,11 @@ class Exchange(RuleBasedStateMachine):
     @invariant()
     def no_byte_is_invented_or_moved(self) -> None:
         assert all(self.written[offset] == byte for offset, byte in self.received.items())
+
+    @invariant()
+    def what_is_pending_is_neither_in_flight_nor_acknowledged(self) -> None:
+        in_flight = sum(len(sent.data) for sent in self.in_flight)
+        assert self.buffer.pending_bytes == len(self.written) - in_flight - self.acknowledged
 
     @invariant()
     def it_is_empty_only_when_nothing_waits(self) -> None:

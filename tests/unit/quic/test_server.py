@@ -316,6 +316,10 @@ async def test_it_knows_its_calls(certs: Path) -> None:
         await asyncio.sleep(0.1)
         counts.append(tunnel.daemon.calls)
         assert counts == [1, 4]  # the control call is one
+        [served] = tunnel.daemon.tunnels()
+        assert served.calls == 3
+        assert served.peer.rpartition(":")[2].isdigit()
+        assert served.path.min_rtt_s == pytest.approx(0.02, abs=0.005)
         assert (tunnel.daemon.port, repr(tunnel.daemon)) == (
             4433,
             "<QuicServer 4433 tunnels=1 calls=4 draining=False>",
@@ -328,6 +332,30 @@ async def test_the_discipline_can_be_switched(certs: Path) -> None:
             tunnel.daemon.use_scheduler("fastest")
         tunnel.daemon.use_scheduler("rr")
         assert (await exchange(tunnel.proxy, HEAD, b"")).messages == (b"x",)
+
+
+async def test_another_discipline_holds_for_tunnels_that_come_later_too(certs: Path) -> None:
+    async with MemoryTunnel(certs, handler=answering(b"x"), uplink=LINK, downlink=LINK) as tunnel:
+        tunnel.daemon.use_scheduler("rr")
+        later = tunnel.connect()
+        await later.wait_settled()
+        assert [statistics.scheduler for statistics in tunnel.daemon.statistics()] == ["rr", "rr"]
+        await later.close()
+
+
+async def test_statistics_tell_what_waits_to_go_down(certs: Path) -> None:
+    slow = LinkSettings(delay_s=0.01, rate_bytes_s=100_000)
+    async with MemoryTunnel(certs, handler=answering(bytes(150_000)), uplink=LINK, downlink=slow) as tunnel:
+        await asyncio.sleep(1)
+        [idle] = tunnel.daemon.statistics()
+        assert (idle.scheduler, idle.streams_ready, idle.pending_bytes) == ("edf", 0, 0)
+        call = tunnel.proxy.open(HEAD)
+        await call.send(b"request", last=True)
+        await asyncio.sleep(0.1)
+        [busy] = tunnel.daemon.statistics()
+        assert (busy.streams, busy.streams_ready) == (idle.streams + 1, 1)
+        assert 100_000 < busy.pending_bytes < 150_000
+        call.cancel()
 
 
 # Draining

@@ -1,0 +1,213 @@
+"""Which stream fills the next packet: the streams that have something to send, around a scheduler.
+
+HTTP/3's own streams and streams marked urgent go first, in the order in which they became ready; the others as the
+scheduler says. A stream without anything to send, or without the peer's credit for it, is in nobody's way: nothing here
+or in the scheduler knows of it but a table looked up by its number.
+
+The scheduler hears of a message as a whole when it is written, however little of it the windows let out, and of bytes
+that are lost when they have to be sent again. Where messages have deadlines of their own, it hears of the one message
+that is next on the stream.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+from policies.scheduling.base import Scheduler, StreamOrder
+from policies.traffic import NO_DEADLINE
+from proxy.quic.message_deadlines import MessageDeadlines
+
+
+class Sender(Protocol):
+    """The send side of one stream."""
+
+    stream_id: int
+    buffer_is_empty: bool
+    """True when there is nothing to send: no byte and no end."""
+    highest_offset: int
+    """Up to where bytes have been sent."""
+    emptied_at: float
+    """When the last packet left that took all there was to send; 0 before."""
+
+    @property
+    def next_offset(self) -> int:
+        """Of the byte that is sent next."""
+
+    @property
+    def can_send(self) -> bool:
+        """True if there is something to send and the peer lets the stream be opened."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes to send and to send again."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Offset of the end of what was written."""
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """Offset up to which everything is acknowledged."""
+
+
+S = TypeVar("S", bound=Sender)
+
+
+class SendQueue(Generic[S]):
+    """The streams of one connection, in the order in which they are served.
+
+    `now` is the time of whatever happens at present; whoever calls keeps it up to date.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.now = 0.0
+        self._senders: dict[int, S] = {}
+        self._orders: dict[int, StreamOrder] = {}
+        self._messages: dict[int, MessageDeadlines] = {}
+        self._urgent: dict[int, None] = {}
+        self._urgent_ready: dict[int, None] = {}
+        self._held_back: dict[int, None] = {}
+
+    def __repr__(self) -> str:
+        held = f"urgent={len(self._urgent_ready)} held_back={len(self._held_back)}"
+        return f"<SendQueue streams={len(self._senders)} {held} {self.scheduler!r}>"
+
+    @property
+    def ready(self) -> int:
+        """How many streams have something that may be sent."""
+        return len(self._urgent_ready) + len(self.scheduler)
+
+    @property
+    def is_held_back(self) -> bool:
+        """True if a stream waits for the peer's credit."""
+        return bool(self._held_back)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes to send on all streams, credit or not. Walks the streams: for statistics."""
+        return sum(sender.pending_bytes for sender in self._senders.values())
+
+    def get(self, stream_id: int) -> S | None:
+        """The send side of a stream; None once it is forgotten."""
+        return self._senders.get(stream_id)
+
+    def adopt(self, sender: S, *, urgent: bool) -> None:
+        """Take in a new stream."""
+        self._senders[sender.stream_id] = sender
+        if urgent:
+            self._urgent[sender.stream_id] = None
+
+    def forget(self, stream_id: int) -> None:
+        """The stream is over."""
+        self.unready(stream_id)
+        for table in (self._senders, self._orders, self._messages, self._urgent, self._held_back):
+            table.pop(stream_id, None)
+
+    def use_scheduler(self, scheduler: Scheduler) -> None:
+        """Go on in another discipline's order, with what the old one has not served yet."""
+        self.scheduler = scheduler
+        for stream_id, sender in self._senders.items():
+            if stream_id not in self._urgent:
+                self.wake(sender)
+
+    def order(self, order: StreamOrder) -> None:
+        """Say how urgent a stream is. Messages with deadlines of their own keep these."""
+        self._orders[order.stream_id] = order
+        sender = self._senders.get(order.stream_id)
+        if sender is not None and order.stream_id not in self._urgent:
+            self.wake(sender)
+
+    def make_urgent(self, stream_id: int) -> None:
+        """Serve the stream before every scheduled one."""
+        self._urgent[stream_id] = None
+        self.scheduler.remove(stream_id)
+        if (sender := self._senders.get(stream_id)) is not None:
+            self.wake(sender)
+
+    def expect(self, sender: S, *, end: int, deadline: float) -> None:
+        """A message that is about to be written to the stream ends at `end`, and is due at `deadline`."""
+        stream_id = sender.stream_id
+        acknowledged = sender.acknowledged_bytes
+        messages = self._messages.get(stream_id)
+        if messages is None:
+            known = self._orders.get(stream_id)
+            own = NO_DEADLINE if known is None else known.deadline
+            if deadline == own:
+                return  # as the stream is ordered anyway: nothing to keep for an answer of one message
+            messages = self._messages[stream_id] = MessageDeadlines()
+            if sender.written_bytes > acknowledged:
+                messages.add(sender.written_bytes, own, acknowledged=acknowledged)
+        messages.add(end, deadline, acknowledged=acknowledged)
+
+    def wake(self, sender: S) -> None:
+        """Queue a stream that has come to have something to send: new, lost, or with other urgency."""
+        stream_id = sender.stream_id
+        # What is sent again needs no credit: without it the peer might never have a reason to give more.
+        waits_for_credit = stream_id in self._held_back and sender.next_offset >= sender.highest_offset
+        if not sender.can_send or waits_for_credit:
+            return
+        if stream_id in self._urgent:
+            self._urgent_ready[stream_id] = None
+        else:
+            self._schedule(sender)
+
+    def unready(self, stream_id: int) -> None:
+        """The stream has nothing to send any more."""
+        self._urgent_ready.pop(stream_id, None)
+        self.scheduler.remove(stream_id)
+
+    def next(self) -> S | None:
+        """The stream to serve next, or None."""
+        while True:
+            stream_id = next(iter(self._urgent_ready), None)
+            if stream_id is None and (stream_id := self.scheduler.next(now=self.now)) is None:
+                return None
+            sender = self._senders.get(stream_id)
+            if sender is not None and sender.can_send:
+                return sender
+            self.unready(stream_id)
+
+    def sent(self, sender: S, size_bytes: int) -> None:
+        """So many of the stream's bytes have gone into a packet."""
+        stream_id = sender.stream_id
+        if sender.buffer_is_empty:
+            sender.emptied_at = self.now
+            self.unready(stream_id)
+        elif stream_id not in self._urgent:
+            self.scheduler.served(stream_id, sent_bytes=size_bytes, now=self.now)
+            messages = self._messages.get(stream_id)
+            if messages is not None and not messages.covers(sender.next_offset):
+                self._schedule(sender)
+
+    def hold_back(self, sender: S) -> None:
+        """The peer's credit is used up: the stream waits for more."""
+        self._held_back[sender.stream_id] = None
+        self.unready(sender.stream_id)
+
+    def let_go(self, stream_id: int) -> None:
+        """The peer gave the stream credit."""
+        if stream_id in self._held_back:
+            del self._held_back[stream_id]
+            self.wake(self._senders[stream_id])
+
+    def let_all_go(self) -> None:
+        """The peer gave the connection credit."""
+        held_back, self._held_back = self._held_back, {}
+        for stream_id in held_back:
+            self.wake(self._senders[stream_id])
+
+    def _schedule(self, sender: S) -> None:
+        stream_id = sender.stream_id
+        order = self._orders.get(stream_id)
+        if order is None:
+            order = self._orders[stream_id] = StreamOrder(stream_id=stream_id, arrived_at=self.now)
+        size_bytes = sender.pending_bytes
+        messages = self._messages.get(stream_id)
+        if messages is not None:
+            offset = sender.next_offset
+            deadline, end = messages.at(offset)
+            if deadline != order.deadline:
+                order = self._orders[stream_id] = order._replace(deadline=deadline)
+            size_bytes = min(size_bytes, max(end - offset, 0))
+        self.scheduler.add(order, unsent_bytes=size_bytes, now=self.now)

@@ -9,6 +9,6 @@ two. `tunnel` maps the call to one HTTP/3 stream, `quic` sends the stream's pack
 back. `tcp` is the tunnel over HTTP/2 and TLS, where UDP is blocked.
 
 Beside the way: `config` reads the file, `compose` builds proxy and daemon out of their parts, `cli` is the command
-line, `telemetry` tells where each deadline went, `control_call` compares the two ends' clocks, `demo` and `testing` run
-all of it.
+line, `telemetry` tells where each deadline went, `control` lets an operator look in and switch, `control_call` compares
+the two ends' clocks, `demo` and `testing` run all of it.
 """

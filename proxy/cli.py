@@ -20,6 +20,7 @@ import typer
 
 from policies.scheduling.registry import SCHEDULERS
 from policies.selection.registry import POLICIES, POLICIES_WITH_ARGUMENT
+from proxy.commands.ctl import make_ctl
 from proxy.config import Available, Config, Override, load_config
 from proxy.config.load import ROLES
 from proxy.config.records import Role
@@ -37,8 +38,8 @@ GRPC_VERBOSITY = "NONE"
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
-CONGESTION_CONTROLS = ("reno", "cubic")
-"""Those of aioquic; `bbr` joins when it is registered there."""
+CONGESTION_CONTROLS = ("reno", "cubic", "bbr")
+"""Aioquic's, and the one of `proxy.quic.congestion`."""
 
 app = typer.Typer(
     name="headway",
@@ -257,14 +258,23 @@ def demo(
     raise typer.Exit(run_demo(keep=keep, seconds=seconds, traces_file=traces_file))
 
 
-def load(path: Path | None, roles: tuple[Role, ...], overrides: tuple[Override, ...] = ()) -> Config:
+def load(
+    path: Path | None, roles: tuple[Role, ...], overrides: tuple[Override, ...] = (), *, check_files: bool = True
+) -> Config:
     """The configuration with this process's environment and what this version has. Raises `ConfigError`."""
     available = Available(
         schedulers=tuple(SCHEDULERS),
         policies=(*POLICIES_WITH_ARGUMENT, *POLICIES),
         congestion_controls=CONGESTION_CONTROLS,
     )
-    return load_config(path, roles=roles, environment=os.environ, overrides=overrides, available=available)
+    return load_config(
+        path,
+        roles=roles,
+        environment=os.environ,
+        overrides=overrides,
+        available=available,
+        check_files=check_files,
+    )
 
 
 def run_proxy(config: Config) -> int:
@@ -318,6 +328,9 @@ def _set_up(level: str, as_json: bool) -> None:  # noqa: FBT001
     if level not in LEVELS:
         raise typer.BadParameter(f"'{level}' is none of {', '.join(LEVELS)}", param_hint="--log-level")
     set_up_logging(level, as_json=as_json)
+
+
+app.add_typer(make_ctl(load=load, run=run_async), name="ctl")
 
 
 if __name__ == "__main__":

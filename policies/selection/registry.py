@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from policies.selection.base import Policy
@@ -39,3 +39,11 @@ def make_policy(spec: str) -> Policy:
     if argument and name in POLICIES_WITH_ARGUMENT:
         return POLICIES_WITH_ARGUMENT[name][1](argument)
     raise ValueError(f"unknown policy {spec!r}; known are {', '.join(policy_names())}")
+
+
+def require_candidate(spec: str, models: Collection[str]) -> None:
+    """Raise ValueError, naming `models`, if the policy is for one model and that is none of them."""
+    name, _, argument = spec.partition(":")
+    if name in POLICIES_WITH_ARGUMENT and POLICIES_WITH_ARGUMENT[name][0] == "model" and argument not in models:
+        allowed = ", ".join(f"{name}:{model}" for model in sorted(models))
+        raise ValueError(f"{argument!r} is none of the route's candidates; known are {allowed}")

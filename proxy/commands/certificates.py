@@ -35,6 +35,10 @@ class CertificateCheck:
         proxy, daemon = self.config.proxy, self.config.daemon
         client_chain: Sequence[x509.Certificate] = ()
         cas: Sequence[x509.Certificate] = ()
+        for role, section in (("proxy", proxy), ("daemon", daemon)):
+            if section is not None and (tls := section.control_tls) is not None:
+                self._pair(f"{role}.control_tls.cert", tls.cert, f"{role}.control_tls.key", tls.key)
+                self._authorities(f"{role}.control_tls.client_ca", tls.client_ca)
         if proxy is not None:
             if proxy.tls is not None:
                 self._pair("proxy.tls.cert", proxy.tls.cert, "proxy.tls.key", proxy.tls.key)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc.aio
 
 from proxy.clock import Clock, MonotonicClock
+from proxy.compose.control import control_of_daemon
 from proxy.compose.listening import cannot_listen
 from proxy.compose.token_file import TokenFile
 from proxy.compose.traces import open_traces
@@ -15,7 +17,7 @@ from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
 from proxy.errors import HeadwayError
 from proxy.http2.outgoing import GrpcCarrier, channel_options
-from proxy.quic.limits import FlowLimits
+from proxy.quic.limits import FlowLimits, ServedTunnel
 from proxy.quic.server import QuicServer, QuicServerSettings
 from proxy.tasks import spawn
 from proxy.tcp.server import TcpServer, TcpServerSettings
@@ -52,6 +54,8 @@ class Daemon:
         self._quic: QuicServer | None = None
         self._tcp: TcpServer | None = None
         self._probe: asyncio.Task[None] | None = None
+        self._scheduler = config.scheduler
+        self.control = control_of_daemon(self, config)
 
     def __repr__(self) -> str:
         return f"<Daemon {self.dispatcher!r} {self._quic!r} {self._tcp!r}>"
@@ -61,6 +65,41 @@ class Daemon:
         """Where proxies connect, `host:port`, once started."""
         port = self._tcp.port if self._tcp is not None else self._settings.listen.port
         return str(Address(self._settings.listen.host, port))
+
+    @property
+    def calls(self) -> int:
+        """Calls accepted and not finished."""
+        return self.dispatcher.report().calls
+
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused."""
+        return self.dispatcher.report().draining
+
+    @property
+    def tunnels(self) -> Sequence[ServedTunnel]:
+        """The proxies that are connected over QUIC."""
+        return self._quic.tunnels() if self._quic is not None else ()
+
+    @property
+    def scheduler(self) -> str:
+        """The discipline by which answers are sent, over QUIC."""
+        return self._scheduler
+
+    def use_scheduler(self, name: str) -> None:
+        """Order answers by another discipline on every tunnel. Raises ValueError that lists the known ones."""
+        if self._quic is None:
+            raise HeadwayError("the daemon has not been started")
+        self._quic.use_scheduler(name)
+        self._scheduler = name
+
+    def policies(self) -> dict[str, str]:
+        """The policy of each route."""
+        return self.dispatcher.policies()
+
+    def use_policy(self, route: str, policy: str) -> None:
+        """Have another policy decide from now on. Raises ValueError naming what is unknown, and what is known."""
+        self.dispatcher.use_policy(route, policy)
 
     async def start(self) -> None:
         """Listen for proxies, on UDP and TCP at the same port. Raises `ConfigError` if the port is taken."""
@@ -102,13 +141,23 @@ class Daemon:
         except OSError as error:
             raise cannot_listen(self._config, "daemon.listen", listen, "UDP", error) from None
         self._probe = spawn(self.dispatcher.probe.run(), name="probe of the backends")
+        await self.control.start()
 
-    async def drain(self) -> bool:
-        """Refuse new calls and let those in progress finish; False if the configured time was not enough."""
+    def begin_drain(self) -> None:
+        """Refuse new calls from now on; those in progress go on.
+
+        Once: a later GOAWAY must not name a later stream than the first one (RFC 9114 section 5.2).
+        """
+        if self.draining:
+            return
         if self._quic is not None and self._tcp is not None:
             self._quic.drain()
             self._tcp.drain()
         self.dispatcher.drain()
+
+    async def drain(self) -> bool:
+        """Refuse new calls and let those in progress finish; False if the configured time was not enough."""
+        self.begin_drain()
         give_up_at = self._clock.now() + self._settings.drain_s
         if not await self.dispatcher.wait_idle(self._settings.drain_s):
             return False
@@ -122,6 +171,7 @@ class Daemon:
 
     async def close(self) -> None:
         """Stop at once."""
+        await self.control.stop()
         if self._probe is not None:
             self._probe.cancel()
         if self._quic is not None:

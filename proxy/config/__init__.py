@@ -20,6 +20,7 @@ from proxy.config.load import load_config
 from proxy.config.records import (
     CandidateSettings,
     Config,
+    ControlTlsSettings,
     DaemonSettings,
     ProxySettings,
     RouteSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "Available",
     "CandidateSettings",
     "Config",
+    "ControlTlsSettings",
     "DaemonSettings",
     "Override",
     "ProxySettings",

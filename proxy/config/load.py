@@ -34,12 +34,14 @@ def load_config(
     environment: Mapping[str, str] | None = None,
     overrides: Sequence[Override] = (),
     available: Available | None = None,
+    check_files: bool = True,
 ) -> Config:
     """Read and check the configuration.
 
     `roles` are what this machine is to run: their sections must be there, and the files that they name must exist here.
     The other section is checked too, except for its files, which live on another machine; without roles, every section
-    there counts. Raises `ConfigError` with a line for each problem.
+    there counts. Without `check_files` no file needs to exist, for who only looks up an address. Raises `ConfigError`
+    with a line for each problem.
     """
     problems: list[Problem] = []
     root = Node({}, Origin("no file")) if path is None else read_file(path, problems)
@@ -51,7 +53,8 @@ def load_config(
     for role in roles:
         if not _given(root.value.get(role)):
             root.value[role] = Node({}, root.origin)
-    reader = Reader(available or Available(), frozenset(roles) | {"telemetry"}, problems, {"": root.origin})
+    files_of = frozenset(roles) | {"telemetry"} if check_files else frozenset[str]()
+    reader = Reader(available or Available(), files_of, problems, {"": root.origin})
     settings = reader.record(FileSettings, root)
     default = default_class(reader, settings)
     if settings.proxy is not None:

@@ -21,7 +21,7 @@ from proxy.errors import ConfigError
 Role = Literal["proxy", "daemon"]
 """What a machine runs; also the name of its section."""
 
-SCHEDULERS = ("rr", "fcfs", "edf", "absolute", "multilevel", "adaptive")
+SCHEDULERS = ("rr", "fcfs", "edf", "absolute", "multilevel", "adaptive", "weighted")
 POLICIES = ("dqn", "slackfit", "greedy", "least_loaded", "round_robin", "static")
 CONGESTION_CONTROLS = ("reno", "cubic", "bbr")
 
@@ -77,11 +77,11 @@ class ClassSettings:
     name: str
     deadline_s: Annotated[float, Duration(none=True)]
     """From the request's arrival at the proxy to the answer."""
-    token_deadline_s: Annotated[float, Duration(none=True), NoEffectYet()] = math.inf
-    """From one message of a streamed answer to the next."""
+    token_deadline_s: Annotated[float, Duration(none=True)] = math.inf
+    """From one message of a streamed answer to the next; unset: all of them are due when the first one is."""
     priority: Annotated[int, Number(whole=True, at_most=255)] = 0
     """Level for strict priority, 0 first."""
-    level: Annotated[Level, OneOf(("high", "low")), NoEffectYet()] = "low"
+    level: Annotated[Level, OneOf(("high", "low"))] = "low"
     """Level of the multi-level scheduler."""
     weight: Annotated[float, Number()] = 1.0
     """What a request is worth when it is on time."""
@@ -125,6 +125,18 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlTlsSettings:
+    """TLS towards those who control this process. All of them show who they are: whoever may connect may drain it."""
+
+    cert: Annotated[Path, File()]
+    """Certificate chain in PEM, the process's own first."""
+    key: Annotated[Path, File()]
+    """The certificate's private key in PEM."""
+    client_ca: Annotated[Path, File()]
+    """Callers must show a certificate that these CAs signed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """The proxy: where clients connect and how it reaches the daemons."""
 
@@ -149,7 +161,7 @@ class ProxySettings:
     transport: Annotated[Literal["quic", "tcp"], OneOf(("quic", "tcp"))] = "quic"
     """quic: gRPC over HTTP/3. tcp: gRPC over HTTP/2 and TLS, where UDP is blocked."""
     congestion_control: Annotated[str, Registered("congestion control", "congestion_controls", CONGESTION_CONTROLS)] = (
-        "cubic"
+        "bbr"
     )
     """How fast the proxy sends to the daemon (transport quic)."""
     batch_window_s: Annotated[float, Duration(above_zero=False, at_most_s=1.0)] = 0.0
@@ -162,6 +174,10 @@ class ProxySettings:
     """How much of one call's answer may be on its way or waiting for a client that reads slowly."""
     drain_s: Annotated[float, Duration(above_zero=False)] = 30.0
     """How long calls in flight may take to finish after SIGTERM."""
+    control_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where `headway ctl` reaches this process; unset: nowhere. On loopback, or with control_tls."""
+    control_tls: Annotated[ControlTlsSettings | None, Record(ControlTlsSettings)] = None
+    """TLS at control_listen, with client certificates; unset: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +237,7 @@ class DaemonSettings:
     routes: Annotated[Mapping[str, RouteSettings], Named(RouteSettings, "route")] = field(default_factory=dict)
     """The model names that the daemon answers for."""
     congestion_control: Annotated[str, Registered("congestion control", "congestion_controls", CONGESTION_CONTROLS)] = (
-        "cubic"
+        "bbr"
     )
     """How fast the daemon sends to proxies (transport quic)."""
     max_message_bytes: Annotated[int, _MESSAGE] = 256 << 20
@@ -234,6 +250,10 @@ class DaemonSettings:
     """How long a connection may be silent before it counts as lost."""
     drain_s: Annotated[float, Duration(above_zero=False)] = 30.0
     """How long calls in flight may take to finish after SIGTERM."""
+    control_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where `headway ctl` reaches this process; unset: nowhere. On loopback, or with control_tls."""
+    control_tls: Annotated[ControlTlsSettings | None, Record(ControlTlsSettings)] = None
+    """TLS at control_listen, with client certificates; unset: none."""
 
 
 @dataclass(frozen=True, slots=True)

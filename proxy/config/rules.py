@@ -31,18 +31,19 @@ def default_class(reader: Reader, settings: FileSettings) -> str:
 
 
 def check_proxy(reader: Reader, proxy: ProxySettings) -> None:
-    """Certificates in pairs, daemons named once, a token in the token's file."""
+    """Certificates in pairs, daemons named once, control on loopback or by certificate, a token in the token's file."""
     for one, other in (("client_cert", "client_key"), ("client_key", "client_cert")):
         keys = f"proxy.{one}", f"proxy.{other}"
         if reader.fine(*keys) and getattr(proxy, one) is not None and getattr(proxy, other) is None:
             reader.refuse(keys[0], f"needs {other} beside it")
     if reader.fine("proxy.daemons"):
         _once(reader, "proxy.daemons", proxy.daemons)
+    _check_control(reader, "proxy", proxy)
     _check_tokens(reader, "proxy", proxy.token_file)
 
 
 def check_daemon(reader: Reader, daemon: DaemonSettings) -> None:
-    """A token beyond loopback; routes and the default name what exists."""
+    """A token beyond loopback, for control a certificate; routes and the default name what exists."""
     if (
         reader.fine("daemon.listen", "daemon.token_file")
         and daemon.token_file is None
@@ -53,6 +54,7 @@ def check_daemon(reader: Reader, daemon: DaemonSettings) -> None:
             f"{daemon.listen} is open to other machines, and there is no daemon.token_file that says whom to let in",
             "an address on loopback, or a token_file (`headway certs` makes one)",
         )
+    _check_control(reader, "daemon", daemon)
     _check_tokens(reader, "daemon", daemon.token_file)
     if not reader.fine("daemon.tritons", inside=False):
         return
@@ -81,6 +83,23 @@ def _check_route(reader: Reader, key: str, route: RouteSettings, daemon: DaemonS
         if name == "static" and model not in models:
             allowed = ", ".join(f"static:{model}" for model in models)
             reader.refuse(f"{key}.policy", f"'{model}' is none of the candidates", allowed)
+
+
+def _check_control(reader: Reader, section: str, settings: ProxySettings | DaemonSettings) -> None:
+    """Whoever reaches the control service may switch and drain: beyond loopback that takes a certificate."""
+    key = f"{section}.control_listen"
+    listen = settings.control_listen
+    if not reader.fine(key, f"{section}.control_tls"):
+        return
+    if listen is None:
+        if settings.control_tls is not None:
+            reader.refuse(f"{section}.control_tls", "needs control_listen beside it")
+    elif settings.control_tls is None and not listen.is_loopback:
+        reader.refuse(
+            key,
+            f"{listen} is open to other machines, and there is no {section}.control_tls that says whom to let in",
+            "an address on loopback, or control_tls: {cert: …, key: …, client_ca: …} beside it",
+        )
 
 
 def _check_tokens(reader: Reader, section: str, path: Path | None) -> None:

@@ -71,7 +71,7 @@ class Available:
 
     schedulers: Sequence[str] = ("rr", "edf")
     policies: Sequence[str] = ("static", "round_robin", "least_loaded")
-    congestion_controls: Sequence[str] = ("reno", "cubic")
+    congestion_controls: Sequence[str] = ("reno", "cubic", "bbr")
 
 
 class Kind(Protocol):

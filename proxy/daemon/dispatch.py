@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from policies.selection.base import Policy
-from policies.selection.registry import make_policy
+from policies.selection.registry import make_policy, require_candidate
 from proxy.clock import Clock
 from proxy.daemon import health, trailers
 from proxy.daemon import triton as messages
@@ -121,6 +121,8 @@ class Dispatcher:
         found = self._routes.find(route.encode())
         if found is None:
             raise ValueError(f"unknown route {route!r}; known are {', '.join(sorted(self.policies())) or 'none'}")
+        if isinstance(policy, str):
+            require_candidate(policy, {candidate.model for candidate in found.candidates})
         found.policy = make_policy(policy) if isinstance(policy, str) else policy
 
     def drain(self) -> None:

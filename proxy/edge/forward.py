@@ -46,6 +46,11 @@ class Forwarder:
         """How often each class name that does not exist was asked for."""
         return dict(self._unknown_classes)
 
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused."""
+        return self._draining
+
     def drain(self) -> None:
         """Refuse new calls from now on."""
         self._draining = True

@@ -70,6 +70,11 @@ class EdgeServer:
         """The TCP port listened on, once started."""
         return self._port
 
+    @property
+    def calls(self) -> int:
+        """Calls under way."""
+        return self._active
+
     async def start(self) -> None:
         """Listen. Raises `HeadwayError` naming the address if that is not possible."""
         settings = self._settings

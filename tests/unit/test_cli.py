@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import load, main, run_async
 from proxy.commands.certs import NAMES
 from proxy.config.load import ROLES
 from proxy.errors import ConfigError
+from proxy.testing.ports import free_port
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -41,7 +43,7 @@ def test_version(run: Run) -> None:
 
 def test_without_a_command_there_is_help(run: Run) -> None:
     _, out, err = run()
-    for command in ("proxy", "daemon", "demo", "check", "certs"):
+    for command in ("proxy", "daemon", "demo", "check", "certs", "ctl"):
         assert command in out + err
 
 
@@ -72,6 +74,7 @@ def test_help_teaches_by_example(run: Run, command: str, example: str) -> None:
         (["check", "-c", "x", "--role", "client"], "'client' is neither of proxy, daemon"),
         (["certs"], "--out"),
         (["demo", "--seconds", "0"], "--seconds"),
+        (["ctl", "status"], "name an address"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(run: Run, arguments: list[str], message: str) -> None:
@@ -83,11 +86,11 @@ def test_a_wrong_command_line_is_exit_code_2(run: Run, arguments: list[str], mes
 @pytest.mark.parametrize("role", ROLES)
 def test_a_configuration_that_cannot_be_used_is_lines_and_exit_code_1(run: Run, role: str) -> None:
     Path("headway.yaml").write_text("schedular: edf\nproxy: {daemons: []}\ndaemon: {cert: gone}\n", encoding="utf-8")
-    code, out, err = run(role, "-c", "headway.yaml", "--scheduler", "adaptive")
+    code, out, err = run(role, "-c", "headway.yaml", "--scheduler", "fair")
     assert (code, out) == (1, "")
     assert [line.split(": ")[0] for line in err.splitlines()][:2] == ["headway.yaml:1", "headway.yaml:2"]
-    assert err.splitlines()[-1] == (
-        "--scheduler: scheduler: 'adaptive' is not available in this version; allowed: rr, edf"
+    assert (
+        err.splitlines()[-1] == f"--scheduler: scheduler: 'fair' is not a scheduler; allowed: {', '.join(SCHEDULERS)}"
     )
 
 
@@ -103,6 +106,18 @@ def test_variables_count(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             "allowed: a duration such as 50ms, 1.8s or 2m, 0 or more\n"
         ),
     )
+
+
+def test_ctl_reads_the_file_and_asks_there(run: Run) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    Path("headway.yaml").write_text(
+        f"proxy: {{daemons: ['gpu:1'], ca: not-here.pem, control_listen: '{address}'}}\n", encoding="utf-8"
+    )
+    code, out, err = run("ctl", "scheduler", "edf", "-c", "headway.yaml")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"headway: proxy at {address}: ")
+    assert "Connection refused" in err
+    assert err.count("\n") == 1
 
 
 def test_certs_then_check(run: Run) -> None:
@@ -149,11 +164,11 @@ def test_check_answers_programs_in_json(run: Run) -> None:
 
 def test_check_notes_what_has_no_effect(run: Run) -> None:
     Path("headway.yaml").write_text(
-        "classes:\n  standard: {deadline: 2s, level: high}\nproxy:\n  daemons: ['gpu:1']\n  health: localhost:8080\n",
+        "telemetry:\n  metrics_listen: localhost:9464\nproxy:\n  daemons: ['gpu:1']\n  health: localhost:8080\n",
         encoding="utf-8",
     )
     notes = [
-        "headway.yaml:2: classes.standard.level: has no effect in this version",
+        "headway.yaml:2: telemetry.metrics_listen: has no effect in this version",
         "headway.yaml:5: proxy.health: has no effect in this version",
     ]
     code, out, err = run("check", "-c", "headway.yaml", "--offline")
@@ -178,10 +193,13 @@ def test_check_for_one_machine_leaves_out_the_others_files(run: Run) -> None:
 
 def test_load_knows_what_this_version_has(tmp_path: Path) -> None:
     path = tmp_path / "headway.yaml"
-    path.write_text("scheduler: none\nproxy: {daemons: ['gpu:1'], congestion_control: bbr}\n", encoding="utf-8")
+    path.write_text("scheduler: none\nproxy: {daemons: ['gpu:1'], congestion_control: vegas}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as error:
         load(path, ("proxy",))
-    assert [line.partition("; allowed: ")[2] for line in error.value.problems] == ["rr, edf", "reno, cubic"]
+    assert [line.partition("; allowed: ")[2] for line in error.value.problems] == [
+        ", ".join(SCHEDULERS),
+        "reno, cubic, bbr",
+    ]
 
 
 def test_commands_run_on_uvloop() -> None:

@@ -55,6 +55,21 @@ def test_a_key_of_another_certificate(home: Path, load: Loader) -> None:
     ]
 
 
+def test_certificates_of_the_control_service(home: Path, load: Loader) -> None:
+    control = "  control_listen: 'gpu-host:8009'\n  control_tls: {cert: CERT, key: certs/daemon.key, client_ca: CA}\n"
+    text = "proxy:\n  daemons: ['localhost:1']\n" + control
+    fits = text.replace("CERT", "certs/daemon.pem").replace("CA", "certs/ca.pem")
+    assert found(home, load(fits)) == []
+    wrong = text.replace("CERT", "certs/proxy.pem").replace("CA", "certs/token")
+    assert found(home, load(wrong)) == [
+        (
+            "F:4: proxy.control_tls.key: HOME/certs/daemon.key is not the key of HOME/certs/proxy.pem; "
+            "allowed: `headway certs` makes a set that fits together"
+        ),
+        "F:4: proxy.control_tls.client_ca: HOME/certs/token holds no certificate; allowed: certificates in PEM",
+    ]
+
+
 def test_files_that_are_something_else(home: Path, load: Loader) -> None:
     text = DAEMON.replace("certs/daemon.key", "certs/token").replace("certs/daemon.pem", "certs/daemon.key")
     assert found(home, load(text)) == [

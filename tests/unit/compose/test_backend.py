@@ -39,6 +39,12 @@ async def test_a_daemon_of_its_configuration(variables: dict[str, str]) -> None:
         assert daemon.dispatcher.policies() == {"llm": "round_robin"}
         assert set(daemon.dispatcher.statistics()) == {("a", "m1"), ("b", "m2")}
         assert "default triton 'b'" in repr(daemon)
+        assert daemon.scheduler == "edf"
+        daemon.use_scheduler("rr")
+        assert daemon.scheduler == "rr"
+        daemon.use_policy("llm", "static:m1")
+        assert daemon.policies() == {"llm": "static:m1"}
+        assert (daemon.calls, daemon.draining, daemon.tunnels) == (0, False, ())
         assert await daemon.drain()
         assert daemon.dispatcher.report().draining
     finally:

@@ -35,7 +35,12 @@ async def test_a_tunnel_for_each_daemon(tmp_path: Path, transport: str, kind: ty
         async with asyncio.timeout(10):
             await asyncio.gather(*(tunnel.wait_settled() for tunnel in proxy.tunnels))
         assert [tunnel.state for tunnel in proxy.tunnels] == [TunnelState.LOST, TunnelState.LOST]
+        assert proxy.scheduler == "edf"
+        proxy.use_scheduler("rr")
+        assert proxy.scheduler == "rr"
+        assert (proxy.calls, proxy.draining) == (0, False)
         assert await proxy.drain()
+        assert proxy.draining
     finally:
         await proxy.close()
 

@@ -31,8 +31,6 @@ RECORDS = [
 def test_keys_without_effect() -> None:
     assert [(record.__name__, field.key) for record in RECORDS for field in fields_of(record) if field.no_effect] == [
         ("CandidateSettings", "profile"),
-        ("ClassSettings", "token_deadline"),
-        ("ClassSettings", "level"),
         ("ProxySettings", "health"),
         ("TelemetrySettings", "metrics_listen"),
         ("TritonSettings", "metrics"),

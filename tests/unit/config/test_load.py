@@ -18,6 +18,7 @@ from proxy.config import (
     Available,
     CandidateSettings,
     Config,
+    ControlTlsSettings,
     DaemonSettings,
     Override,
     ProxySettings,
@@ -54,6 +55,7 @@ proxy:
   stream_window: 2MiB
   drain: 10s
   health: 127.0.0.1:8003
+  control_listen: 127.0.0.1:8009
 daemon:
   listen: 0.0.0.0:4433
   cert: certs/daemon.pem
@@ -66,6 +68,8 @@ daemon:
   default: a
   drain: 45s
   idle_timeout: 90s
+  control_listen: 0.0.0.0:8010
+  control_tls: {cert: certs/daemon.pem, key: certs/daemon.key, client_ca: certs/ca.pem}
   routes:
     llm:
       policy: static:llm-large
@@ -141,6 +145,7 @@ def test_the_whole_file_becomes_records(home: Path) -> None:
         max_datagram_bytes=1452,
         stream_window_bytes=2097152,
         drain_s=10.0,
+        control_listen=Address("127.0.0.1", 8009),
     )
     assert config.require_daemon() == DaemonSettings(
         cert=certs / "daemon.pem",
@@ -165,6 +170,8 @@ def test_the_whole_file_becomes_records(home: Path) -> None:
         },
         idle_timeout_s=90.0,
         drain_s=45.0,
+        control_listen=Address("0.0.0.0", 8010),
+        control_tls=ControlTlsSettings(certs / "daemon.pem", certs / "daemon.key", certs / "ca.pem"),
     )
     assert config.telemetry == TelemetrySettings(
         "http://localhost:4317", home / "traces.jsonl", Address("0.0.0.0", 9464)
@@ -185,15 +192,22 @@ def test_defaults(home: Path) -> None:
     )
     proxy = config.require_proxy()
     assert proxy.listen == Address("127.0.0.1", 8001)
-    assert (proxy.transport, proxy.congestion_control) == ("quic", "cubic")
+    assert (proxy.transport, proxy.congestion_control) == ("quic", "bbr")
     assert (proxy.batch_window_s, proxy.drain_s) == (0.0, 30.0)
     assert (proxy.max_message_bytes, proxy.max_datagram_bytes) == (268435456, None)
+    assert proxy.control_listen is None
     daemon = config.require_daemon()
     assert daemon.listen == Address("127.0.0.1", 4433)
     assert daemon.default == "a"
     assert (daemon.routes, daemon.token_file) == ({}, None)
     assert config.telemetry.otlp_endpoint is None
     assert config.telemetry.traces_file == Path.cwd() / "headway-traces.jsonl"
+
+
+def test_who_only_looks_up_an_address_needs_no_files(home: Path) -> None:
+    text = "proxy: {daemons: [gpu:1], ca: gone.pem, token_file: gone, control_listen: 'localhost:8009'}\n"
+    assert load(home, text, check_files=False).require_proxy().control_listen == Address("localhost", 8009)
+    assert [line.split(": ")[1] for line in problems(home, text)] == ["proxy.ca", "proxy.token_file"]
 
 
 def test_the_sections_that_are_not_there_are_none(home: Path) -> None:
@@ -322,6 +336,36 @@ WRONG = [
     ),
     ("proxy: {daemons: [gpu:1, ]}\nproxy: {daemons: [gpu:1]}\n", "F:2: proxy: is given twice, first at F:1"),
     (
+        "proxy: {daemons: [gpu:1], control_listen: '0.0.0.0:8009'}\n",
+        (
+            "F:1: proxy.control_listen: 0.0.0.0:8009 is open to other machines, and there is no proxy.control_tls that "
+            "says whom to let in; allowed: an address on loopback, or control_tls: {cert: …, key: …, client_ca: …} "
+            "beside it"
+        ),
+    ),
+    (
+        (
+            "proxy: {daemons: [gpu:1], control_listen: '10.0.0.7:8009', "
+            "control_tls: {cert: certs/proxy.pem, key: certs/proxy.key}}\n"
+        ),
+        "F:1: proxy.control_tls.client_ca: is missing; allowed: an existing file",
+    ),
+    (
+        (
+            "proxy: {daemons: [gpu:1], "
+            "control_tls: {cert: certs/proxy.pem, key: certs/proxy.key, client_ca: certs/ca.pem}}\n"
+        ),
+        "F:1: proxy.control_tls: needs control_listen beside it",
+    ),
+    (
+        MINIMAL_DAEMON.replace("}\n", ", control_listen: 'gpu-host:8010'}\n"),
+        (
+            "F:1: daemon.control_listen: gpu-host:8010 is open to other machines, and there is no daemon.control_tls "
+            "that says whom to let in; allowed: an address on loopback, or control_tls: "
+            "{cert: …, key: …, client_ca: …} beside it"
+        ),
+    ),
+    (
         "proxy: {daemons: [gpu:1, host:1, gpu:1]}\n",
         "F:1: proxy.daemons[2]: gpu:1 is named twice, first as proxy.daemons[0]",
     ),
@@ -330,8 +374,8 @@ WRONG = [
         "F:1: proxy.daemons[1]: is empty; allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes",
     ),
     (
-        "proxy: {daemons: [gpu:1], congestion_control: bbr}\n",
-        "F:1: proxy.congestion_control: 'bbr' is not available in this version; allowed: reno, cubic",
+        "proxy: {daemons: [gpu:1], congestion_control: vegas}\n",
+        "F:1: proxy.congestion_control: 'vegas' is not a congestion control; allowed: reno, cubic, bbr",
     ),
     ("proxy: {daemons: [gpu:1], client_cert: certs/proxy.pem}\n", "F:1: proxy.client_cert: needs client_key beside it"),
     ("proxy: {daemons: [gpu:1], client_key: certs/proxy.key}\n", "F:1: proxy.client_key: needs client_cert beside it"),
@@ -418,21 +462,17 @@ def test_flag_over_variable_over_file_over_default(home: Path) -> None:
 
 def test_what_the_user_has_set_in_vain_is_named(home: Path) -> None:
     assert load(home, FULL).without_effect == (
-        "classes.realtime.token_deadline",
-        "classes.realtime.level",
-        "classes.standard.token_deadline",
-        "classes.standard.level",
-        "classes.bulk.token_deadline",
-        "classes.bulk.level",
         "proxy.health",
         "daemon.tritons.a.metrics",
         "daemon.routes.llm.candidates[0].profile",
         "telemetry.metrics_listen",
     )
     assert load(home, MINIMAL_PROXY + MINIMAL_DAEMON).without_effect == ()
-    environment = {"HEADWAY_CLASSES__BULK__LEVEL": "high", "HEADWAY_CLASSES__BULK__DEADLINE": "9s"}
+    environment = {"HEADWAY_TELEMETRY__METRICS_LISTEN": "[::1]:9464", "HEADWAY_CLASSES__BULK__DEADLINE": "9s"}
     config = load(home, "proxy: {daemons: [gpu:1], health: }\n", environment=environment)
-    assert config.notes() == ["HEADWAY_CLASSES__BULK__LEVEL: classes.bulk.level: has no effect in this version"]
+    assert config.notes() == [
+        "HEADWAY_TELEMETRY__METRICS_LISTEN: telemetry.metrics_listen: has no effect in this version"
+    ]
 
 
 def test_no_file_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,10 +537,10 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_available_is_the_callers_to_say(home: Path) -> None:
-    more = Available(schedulers=("rr", "adaptive"), policies=("dqn",), congestion_controls=("bbr",))
-    text = MINIMAL_PROXY.replace("}", ", congestion_control: bbr}") + "scheduler: adaptive\n"
+    more = Available(schedulers=("rr", "adaptive"), policies=("dqn",), congestion_controls=("vegas",))
+    text = MINIMAL_PROXY.replace("}", ", congestion_control: vegas}") + "scheduler: adaptive\n"
     config = load(home, text, available=more)
-    assert (config.scheduler, config.require_proxy().congestion_control) == ("adaptive", "bbr")
+    assert (config.scheduler, config.require_proxy().congestion_control) == ("adaptive", "vegas")
 
 
 def test_a_value_in_use_is_found_again(home: Path) -> None:

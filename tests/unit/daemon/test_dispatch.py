@@ -189,6 +189,8 @@ def test_switching_the_policy_of_an_unknown_route_is_refused() -> None:
         dispatcher.use_policy("nope", "round_robin")
     with pytest.raises(ValueError, match="unknown policy 'best'"):
         dispatcher.use_policy("llm", "best")
+    with pytest.raises(ValueError, match="'small' is none of the route's candidates; known are static:large"):
+        dispatcher.use_policy("llm", "static:small")
     assert dispatcher.policies() == {"llm": "round_robin"}
 
 

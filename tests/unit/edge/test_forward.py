@@ -248,6 +248,7 @@ class TestDraining:
             under_way = group.create_task(exchange(edge.client, head()))
             await asyncio.wait_for(edge.backend.opened.wait(), 1)
             edge.forwarder.drain()
+            assert edge.forwarder.draining
             refused = await exchange(edge.client, head())
             go_on.set()
         assert (await under_way).messages == (b"fine",)

@@ -95,6 +95,7 @@ class TestDraining:
         async with edge(handler) as server, asyncio.TaskGroup() as group:
             answer = group.create_task(ask(server, b"fine"))
             await asyncio.wait_for(begun.wait(), 5)
+            assert server.calls == 1
             assert repr(server).endswith("calls=1>")
             assert not await server.drain(timeout_s=0.01)
             drained = group.create_task(server.drain(timeout_s=5))

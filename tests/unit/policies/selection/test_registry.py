@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.selection.registry import make_policy, policy_names
+from policies.selection.registry import make_policy, policy_names, require_candidate
 
 
 def test_known_names() -> None:
@@ -21,3 +21,10 @@ def test_static_keeps_colons_in_the_model_name() -> None:
 def test_an_unknown_name_is_refused_naming_the_known_ones(spec: str) -> None:
     with pytest.raises(ValueError, match=r"known are least_loaded, round_robin, static:<model>"):
         make_policy(spec)
+
+
+def test_a_policy_for_one_model_needs_it_among_the_candidates() -> None:
+    require_candidate("static:team:llm", {"team:llm", "other"})
+    require_candidate("round_robin", ())
+    with pytest.raises(ValueError, match=r"'llm' is none of the route's candidates; known are static:a, static:b"):
+        require_candidate("static:llm", {"b", "a"})

@@ -1,0 +1,99 @@
+import argparse
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ops.bench.__main__ import parser
+from ops.bench.congestion import experiment
+from ops.bench.congestion.experiment import Visit, run
+from ops.bench.congestion.grid import Cell, cell_of, cells
+from ops.bench.congestion.scenario import CongestionScenario, parse_scenario
+from ops.bench.congestion.stations import CellRun
+from ops.bench.network.journal import Journal
+from ops.bench.network.run import CellError
+from ops.bench.processes import ChildError
+from ops.bench.scenario import ScenarioError
+from ops.link import namespaces_permitted
+
+FILE = """
+name: pond
+link: {rate: 8mbit, delay: 5ms}
+seeds: [1]
+goodput: {seconds: 2.5, flows: [tcp/reno, quic/none-such], directions: [down]}
+"""
+
+
+def scenario(seeds: int = 3) -> CongestionScenario:
+    source = {"link": {"rate": "8mbit", "delay": "5ms"}, "seeds": list(range(1, seeds + 1))}
+    return parse_scenario({**source, "goodput": {"directions": ["up"]}})
+
+
+def visit(tmp_path: Path) -> Visit:
+    journals = {"goodput": Journal(tmp_path / "goodput.jsonl", fingerprint="f", cell_of=cell_of)}
+    return Visit(scenario(), journals, tmp_path, Console(file=io.StringIO()), commit="c")
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+async def test_every_cell_is_run_and_one_that_fails_twice_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    tries: list[int] = []
+
+    async def brings(cell: Cell, *_: object, directory: Path, **__: object) -> CellRun:
+        tries.append(cell.seed)
+        (directory / "proxy.log").write_text("why")
+        (directory / "token").write_text("secret")
+        if cell.seed == 1 or (cell.seed == 2 and tries.count(2) == 1):
+            raise CellError("no")
+        return CellRun(seconds=1.0)
+
+    monkeypatch.setattr(experiment, "run_cell", brings)
+    visiting = visit(tmp_path)
+    wanted = cells(scenario(), ["goodput"])
+    await visiting.all(wanted, jobs=jobs)
+    assert sorted(tries) == [1, 1, 2, 2, 3]
+    assert visiting.failed == {wanted[0]: "no"}
+    kept = visiting.journals["goodput"].entries
+    assert {cell.seed: kept[cell]["tries"] for cell in kept} == {2: 2, 3: 1}
+    (logs,) = {file.parent for file in (tmp_path / "failed").glob("*seed-1/*")}
+    assert {file.name for file in logs.iterdir()} == {"proxy.log"}
+
+
+def arguments(tmp_path: Path, *more: str) -> argparse.Namespace:
+    file = tmp_path / "pond.yaml"
+    file.write_text(FILE)
+    return parser().parse_args(["congestion", "--scenario", str(file), *more])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(namespaces_permitted() is not None, reason="network namespaces are not permitted")
+async def test_a_run_from_file_to_report_goes_on_where_it_ended(tmp_path: Path) -> None:
+    written = io.StringIO()
+    console = Console(file=written, width=120)
+    first = await run(arguments(tmp_path, "--parts", "goodput"), console, tmp_path / "out")
+    (cell,) = first.cells
+    assert (cell["transport"], cell["congestion_control"], cell["part"]) == ("tcp", "reno", "goodput")
+    assert 0.3 < cell["metrics"]["goodput_share"] < 1.0
+    assert first.notes["unavailable"] == {"congestion control none-such": "not in this version"}
+    assert "left out: congestion control none-such" in written.getvalue()
+    again = await run(arguments(tmp_path, "--parts", "goodput"), console, tmp_path / "out")
+    assert "1 of 1 cells are there from before" in written.getvalue()
+    assert [one["metrics"] for one in again.cells] == [one["metrics"] for one in first.cells]
+
+
+async def test_without_namespaces_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "namespaces_permitted", lambda: "only root may")
+    with pytest.raises(ChildError, match="which this experiment needs: only root may"):
+        await run(arguments(tmp_path), Console(file=io.StringIO()), tmp_path)
+
+
+async def test_wrong_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ScenarioError, match="--jobs: 0"):
+        await run(arguments(tmp_path, "--jobs", "0"), Console(file=io.StringIO()), tmp_path)
+    with pytest.raises(SystemExit):
+        arguments(tmp_path, "--parts", "goodput,speed")
+    assert "speed: none of goodput, realtime, fairness, changes" in capsys.readouterr().err
+    chosen = arguments(tmp_path, "--parts", "changes", "--seeds", "4,5")
+    assert (chosen.parts, chosen.seeds) == (("changes",), [4, 5])

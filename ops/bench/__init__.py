@@ -6,4 +6,6 @@
 processes of its own (`processes`): the backend alone (`backend`), a bare pass-through (`hop`), Envoy to Envoy (`envoy`)
 and headway (`headway`). `load` is the client, `overhead` visits the cells in turn, `figures` does the arithmetic,
 `table` draws the result, `profiling` says where headway's own time went.
+
+`network` is the package of that name: deadlines over a thin, lossy link; `bound` is what no schedule can exceed there.
 """

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import overhead, report
+from ops.bench import overhead, report, scheduler
+from ops.bench.congestion import experiment as congestion
+from ops.bench.network import experiment as network
 from ops.bench.processes import ROOT, ChildError
 from ops.bench.scenario import ScenarioError
 
@@ -30,8 +32,17 @@ class Experiment:
 
 
 EXPERIMENTS = {
+    "congestion": Experiment(
+        "what the congestion controllers make of the link", congestion.add_arguments, congestion.run
+    ),
+    "network": Experiment(
+        "what order, congestion control and transport do to deadlines", network.add_arguments, network.run
+    ),
     "overhead": Experiment(
         "what the detour costs, with its peers in the same run", overhead.add_arguments, overhead.run
+    ),
+    "scheduler": Experiment(
+        "what choosing the next stream costs, by open streams", scheduler.add_arguments, scheduler.run
     ),
 }
 
@@ -49,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-async def _run(arguments: argparse.Namespace, console: Console) -> None:
+async def _run(arguments: argparse.Namespace, console: Console) -> bool:
+    """Whether nothing failed."""
     running = asyncio.current_task()
     assert running is not None  # noqa: S101 -- asyncio.run made one
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,6 +69,7 @@ async def _run(arguments: argparse.Namespace, console: Console) -> None:
     out = arguments.out or ROOT / "bench-results" / arguments.experiment
     result = await EXPERIMENTS[arguments.experiment].run(arguments, console, out)
     console.print(f"results: {report.write(result, out, sys.argv[1:])}", highlight=False)
+    return not result.notes.get("failed")
 
 
 def main() -> int:
@@ -66,7 +79,7 @@ def main() -> int:
     if console.width < TABLE_WIDTH:
         console = Console(width=TABLE_WIDTH)
     try:
-        asyncio.run(_run(arguments, console))
+        done = asyncio.run(_run(arguments, console))
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
@@ -76,7 +89,7 @@ def main() -> int:
     except asyncio.CancelledError:
         print("interrupted; everything that was started is stopped", file=sys.stderr)
         return 1
-    return 0
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

@@ -31,23 +31,28 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         return self._handlers.get(handler_call_details.method)
 
 
-def serve(make_handlers: Callable[[], Handlers]) -> None:
-    """Listen on a port that the system picks, print `{"port": N}`, serve until SIGTERM.
+def method_handlers(handlers: Handlers) -> grpc.GenericRpcHandler:  # type: ignore[type-arg]
+    """What a server takes."""
+    return _Methods(handlers)
+
+
+def serve(make_handlers: Callable[[], Handlers], *, port: int = 0) -> None:
+    """Listen on a loopback port, which the system picks for 0, print `{"port": N}`, serve until SIGTERM.
 
     `make_handlers` is called in the loop, where channels may be opened. The loop is uvloop, as headway's.
     """
-    uvloop.run(_serve(make_handlers))
+    uvloop.run(_serve(make_handlers, port))
 
 
-async def _serve(make_handlers: Callable[[], Handlers]) -> None:
+async def _serve(make_handlers: Callable[[], Handlers], port: int) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     server = grpc.aio.server(options=UNLIMITED)
-    server.add_generic_rpc_handlers((_Methods(make_handlers()),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    server.add_generic_rpc_handlers((method_handlers(make_handlers()),))
+    bound_port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    print(json.dumps({"port": port}), flush=True)
+    print(json.dumps({"port": bound_port}), flush=True)
     await stopping.wait()
     await server.stop(grace=0)
 

@@ -32,7 +32,9 @@ def test_the_shipped_scenario_is_the_poster_s() -> None:
     assert scenario.mean_size_bytes == pytest.approx(39594.7, abs=0.1)
 
 
-@pytest.mark.parametrize("name", ["poster-3g", "poster-3g-burst", "poster-3g-loss-0", "poster-3g-loss-2", "small"])
+@pytest.mark.parametrize(
+    "name", ["poster-3g", "poster-3g-burst", "poster-3g-loss-0", "poster-3g-loss-2", "poster-3g-overload", "small"]
+)
 def test_every_shipped_scenario_can_be_read(name: str) -> None:
     for quick in (False, True):
         assert read_scenario(SHIPPED / f"{name}.yaml", quick=quick).name == name

@@ -135,7 +135,8 @@ class EmulatedLink:
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
-            if name:
+            # A shuttle that ended in order has deleted them, and another link of this process may have the name by now.
+            if name and process.returncode != 0:
                 namespaces.delete(name)
 
     @property

@@ -18,6 +18,7 @@ from ops.bench.congestion.figures import WINDOW_S, jain_over_time
 from ops.bench.congestion.grid import cell_of, link_of, towards
 from ops.bench.congestion.scenario import CongestionScenario, Flow
 from ops.bench.congestion.wire import STEP_S
+from ops.link import LinkSettings
 
 Entry = Mapping[str, Any]
 
@@ -178,19 +179,19 @@ def changes(scenario: CongestionScenario, entries: Sequence[Entry]) -> Figure:
         _goodput_line(upper, entry["flows_seen"][0]["arrived"], label="goodput", **style(cell.flows[0]))
         link = link_of(cell, scenario)
         settings = link.towards(towards(cell))
-        times, rates = [0.0], [settings.rate_bits_s * (1 - settings.loss)]
+        times, rates = [0.0], [_carried(settings)]
         for change in link.changes:
             settings = settings.with_values(change.values)
             times.append(change.at_s)
-            rates.append(settings.rate_bits_s * (1 - settings.loss))
+            rates.append(_carried(settings))
             for axes in (upper, lower):
                 axes.axvline(change.at_s, color="black", linewidth=0.6, alpha=0.5)
         times.append(scenario.changes.seconds)
         rates.append(rates[-1])
         upper.step(times, [rate / 1e6 for rate in rates], where="post", color="black", linewidth=0.8, label="link")
         delays = entry["wire"][towards(cell)]["queueing_s"]
-        points = [(step * STEP_S, value * 1000) for step, value in enumerate(delays) if value is not None]
-        lower.plot([at for at, _ in points], [value for _, value in points], color=OTHER, linewidth=1.0)
+        shown = [math.nan if value is None else value * 1000 for value in delays]
+        lower.plot([step * STEP_S for step in range(len(shown))], shown, color=OTHER, linewidth=1.0)
         upper.set_title(str(cell.flows[0]))
         lower.set_xlabel("time (s)")
         for axes in (upper, lower):
@@ -199,9 +200,7 @@ def changes(scenario: CongestionScenario, entries: Sequence[Entry]) -> Figure:
     panels[0][0].set_ylim(bottom=0)
     panels[1][0].set_ylabel("queueing delay (ms)")
     panels[1][0].set_ylim(bottom=0)
-    figure.suptitle(
-        f"One upload, {entries[0]['event']}, seed {entries[0]['seed']}; black: the link's rate less its loss"
-    )
+    figure.suptitle(f"One upload, {entries[0]['event']}, seed {entries[0]['seed']}; black: the link's rate")
     return figure
 
 
@@ -209,6 +208,11 @@ _OVER_TIME: dict[str, Callable[[CongestionScenario, Sequence[Entry]], Figure]] =
     "fairness": fairness,
     "changes": changes,
 }
+
+
+def _carried(settings: LinkSettings) -> float:
+    """Bits a second. Losses by chance are drawn before the queue and take nothing of the rate, unless they are all."""
+    return settings.rate_bits_s if settings.loss < 1 else 0.0
 
 
 def _goodput_line(axes: Axes, arrived: Sequence[int], *, label: str, steps: int = 5, **look: Any) -> None:

@@ -28,7 +28,7 @@ from ops.bench.load import cpu_s
 from ops.bench.network.emulated import UNTRACED
 from ops.bench.network.run import CellError
 from ops.bench.processes import Child, ChildError, python, started
-from ops.link import EmulatedLink
+from ops.link import EmulatedLink, LinkError
 
 # A namespace is the cell's own, and every port in it is free.
 FIRST_PROXY_PORT = 8001
@@ -112,7 +112,7 @@ async def run_cell(cell: Cell, scenario: CongestionScenario, *, certificates: Ce
                     raise ended
         # Not before the backend has ended does it have written everything.
         return run(link, used, seconds)
-    except (ChildError, OSError) as error:
+    except (ChildError, LinkError, OSError) as error:
         raise CellError(str(error)) from error
 
 

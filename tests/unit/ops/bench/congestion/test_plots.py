@@ -28,7 +28,7 @@ def scenario() -> CongestionScenario:
         "goodput": {"flows": ["quic/bbr", "tcp/cubic"], "losses": [0, "2%"]},
         "realtime": {"flows": ["quic/bbr"], "requests": 3},
         "fairness": {"seconds": 12, "join_at": 2, "pairs": [["quic/bbr", "quic/bbr"], ["kernel/cubic", "quic/bbr"]]},
-        "changes": {"seconds": 12, "flows": ["quic/bbr"], "events": {"loss 5 %": [{"at": "4s", "loss": "5%"}]}},
+        "changes": {"seconds": 12, "flows": ["quic/bbr"], "events": {"blackout": [{"at": "4s", "loss": "100%"}]}},
     }
     return parse_scenario(source)
 
@@ -63,7 +63,7 @@ def test_there_is_a_picture_for_everything(tmp_path: Path) -> None:
         "goodput-8mbit-queue-1.png",
         "realtime-bulk-due-none.png",
         "fairness-queue-1.png",
-        "changes-loss-5-percent.png",
+        "changes-blackout.png",
     }
     for file in made:
         assert file.read_bytes().startswith(b"\x89PNG")
@@ -95,8 +95,8 @@ def test_both_flows_and_jain_s_index_over_time() -> None:
     assert set(np.asarray(lower.lines[0].get_ydata()).tolist()) == {1.0}
 
 
-def test_a_change_s_link_is_drawn_with_what_it_lets_through() -> None:
+def test_a_link_is_drawn_with_the_rate_that_it_carries() -> None:
     figure = changes(scenario(), entries("changes"))
     link = next(line for line in figure.axes[0].lines if line.get_label() == "link")
     assert np.asarray(link.get_xdata()).tolist() == [0.0, 4.0, 12.0]
-    assert np.asarray(link.get_ydata()).tolist() == pytest.approx([8.0, 7.6, 7.6])
+    assert np.asarray(link.get_ydata()).tolist() == [8.0, 0.0, 0.0]

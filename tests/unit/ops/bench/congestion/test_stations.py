@@ -1,14 +1,16 @@
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from ops.bench.certificates import Certificates, make_certificates
+from ops.bench.congestion import stations
 from ops.bench.congestion.grid import Cell
 from ops.bench.congestion.scenario import Flow, parse_scenario
 from ops.bench.congestion.stations import run_cell
 from ops.bench.network.run import CellError
-from ops.link import namespaces_permitted
+from ops.link import LinkError, namespaces_permitted
 
 SCENARIO = parse_scenario(
     {
@@ -47,6 +49,18 @@ async def test_requests_on_an_idle_link_and_under_a_flood(tmp_path: Path) -> Non
     assert [run.probes[phase]["statuses"] for phase in ("idle", "flood")] == [{"OK": 2}, {"OK": 2}]
     assert all(latency >= 0.01 for latency in run.probes["idle"]["latencies_s"])
     assert (run.probes["idle"]["bulk_bytes"], run.probes["flood"]["bulk_bytes"] > 0) == (0, True)
+
+
+async def test_a_link_that_does_not_come_up_is_the_cell_s_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> NoReturn:
+        raise LinkError("no such namespace")
+
+    monkeypatch.setattr(stations, "EmulatedLink", fails)
+    without = Certificates(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(CellError, match="no such namespace"):
+        await run_cell(cell("goodput", "quic/cubic"), SCENARIO, certificates=without, directory=tmp_path)
 
 
 async def test_a_program_that_does_not_start_is_the_cell_s_failure(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class DemoSetting:
     """Holds the certificates (in `certs`) and the configuration."""
     proxy_port: int
     daemon_port: int
+    proxy_control_port: int
+    daemon_control_port: int
     triton_url: str
     qualities: dict[str, float]
     """Quality of each model size."""
@@ -66,12 +68,14 @@ def _document(setting: DemoSetting) -> dict[str, Any]:
             "daemons": [f"{HOST}:{setting.daemon_port}"],
             "ca": str(certs / "ca.pem"),
             "token_file": str(certs / "token"),
+            "control_listen": f"{HOST}:{setting.proxy_control_port}",
         },
         "daemon": {
             "listen": f"{HOST}:{setting.daemon_port}",
             "cert": str(certs / "daemon.pem"),
             "key": str(certs / "daemon.key"),
             "token_file": str(certs / "token"),
+            "control_listen": f"{HOST}:{setting.daemon_control_port}",
             "tritons": {"a": {"url": setting.triton_url}},
             "routes": {route: _route(route, setting.qualities) for route in (ROUTE, STREAM_ROUTE)},
         },
@@ -80,7 +84,7 @@ def _document(setting: DemoSetting) -> dict[str, Any]:
 
 
 _CLASS_DETAILS: dict[str, dict[str, Any]] = {
-    "realtime": {"priority": 0, "weight": 2},
+    "realtime": {"priority": 0, "level": "high", "weight": 2},
     "standard": {"priority": 1, "weight": 1},
     "bulk": {"priority": 2, "weight": 1},
 }

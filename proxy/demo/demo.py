@@ -50,6 +50,8 @@ DONE, INTERRUPTED = 0, 130
 
 PROXY_PORT = 8001
 """Where gRPC clients of Triton look; another one if it is taken."""
+PROXY_CONTROL_PORT, DAEMON_CONTROL_PORT = 8009, 8010
+"""For `headway ctl`; others if they are taken."""
 READY_TIMEOUT_S = 20.0
 """From the start of daemon and proxy to the first answer through both."""
 TRACE_TIMEOUT_S = 4.0
@@ -198,6 +200,8 @@ async def _stack(settings: DemoSettings, console: Console) -> AsyncIterator[Stac
             folder=folder,
             proxy_port=free_tcp_port(preferred=PROXY_PORT),
             daemon_port=free_tcp_and_udp_port(),
+            proxy_control_port=free_tcp_port(preferred=PROXY_CONTROL_PORT),
+            daemon_control_port=free_tcp_port(preferred=DAEMON_CONTROL_PORT),
             triton_url=triton.grpc_url,
             qualities=qualities,
             traces_file=settings.traces_file,
@@ -222,6 +226,7 @@ async def _story(settings: DemoSettings, stack: Stack, console: Console, interru
     _show_next(settings, stack, console)
     if settings.keep:
         console.print(f"\nRunning on {stack.url} until Ctrl-C.", highlight=False)
+        console.print(f"How it is: headway ctl status -c {stack.config}", style="dim", highlight=False, soft_wrap=True)
         interruption.expected = True
         await interruption.asked.wait()
 

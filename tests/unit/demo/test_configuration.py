@@ -15,6 +15,8 @@ def test_the_configuration_is_one_that_headway_takes(tmp_path: Path) -> None:
             folder=tmp_path,
             proxy_port=8001,
             daemon_port=4433,
+            proxy_control_port=8009,
+            daemon_control_port=8010,
             triton_url="127.0.0.1:8101",
             qualities={"large": 0.7, "medium": 0.6, "small": 0.5},
             traces_file=tmp_path / "traces.jsonl",
@@ -25,6 +27,8 @@ def test_the_configuration_is_one_that_headway_takes(tmp_path: Path) -> None:
     proxy, daemon = config.require_proxy(), config.require_daemon()
     assert proxy.listen == Address("127.0.0.1", 8001)
     assert proxy.daemons == (daemon.listen,) == (Address("127.0.0.1", 4433),)
+    assert proxy.control_listen == Address("127.0.0.1", 8009)
+    assert daemon.control_listen == Address("127.0.0.1", 8010)
     assert config.telemetry.traces_file == tmp_path / "traces.jsonl"
     assert {name: one.deadline_s for name, one in config.traffic.classes.items()} == {
         "realtime": 1.0,

@@ -7,7 +7,8 @@
     bottleneck.run(30.0)
     assert second.delivered_bytes > 0.25 * first.delivered_bytes
 
-Clients send, over the uplink that they share; acknowledgements come back over the downlink.
+Clients send, over the uplink that they share; acknowledgements come back over the downlink. A flow that is `both_ways`
+fills the downlink as well, and `ask` lets real-time requests go ahead of all that.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from typing import Any
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 
-from policies.scheduling.round_robin import RoundRobin
+from policies.scheduling.base import StreamOrder
+from policies.scheduling.edf import EarliestDeadlineFirst
 from proxy.commands.certs import make_certs
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.limits import FlowLimits, PathStatistics
@@ -41,6 +43,8 @@ LIMITS = FlowLimits(stream_window_bytes=64 * 1024 * 1024, connection_window_byte
 WRITE_BYTES = 256 * 1024
 """What a transfer keeps unsent, so that it never waits for the application."""
 STREAM_ID = 0
+MESSAGE_BYTES = 8192
+"""Of a request and of its answer."""
 
 
 class Flow:
@@ -52,8 +56,18 @@ class Flow:
         self.starts_at = starts_at
         self.bulk = True
         """Whether the client keeps writing."""
+        self.both_ways = False
+        """Whether the server keeps writing as well."""
+        self.requests: list[float] = []
+        """When the next requests are to be sent, the last one first."""
+        self.latencies: list[tuple[float, float]] = []
+        """When each request was sent, and how long its answer took."""
         self.arrivals: list[tuple[float, int]] = []
         """When bytes of the stream arrived, and how many had by then."""
+        self.answer_arrivals: list[tuple[float, int]] = []
+        """The same for what the server sends on it."""
+        self.asked_at: dict[int, float] = {}
+        """Requests without an answer: stream → when they were sent."""
 
     def __repr__(self) -> str:
         return f"<Flow {self.delivered_bytes} bytes since {self.starts_at:g} {self.client!r}>"
@@ -84,9 +98,10 @@ class Bottleneck:
         self.now = 0.0
         self.uplink = Link(uplink, rng=random.Random(f"uplink {seed}"))
         self.downlink = Link(downlink or LinkSettings(delay_s=uplink.delay_s), rng=random.Random(f"downlink {seed}"))
-        self.uplink.queueing = []
+        self.uplink.queueing, self.downlink.queueing = [], []
         self.flows: list[Flow] = []
         self._certs = certs
+        self._luck = random.Random(f"requests {seed}")
         self._arrivals: list[tuple[float, int, Flow, bool, bytes]] = []
         self._numbers = itertools.count()
 
@@ -119,6 +134,11 @@ class Bottleneck:
         flow.bulk = bulk
         self.flows.append(flow)
         return flow
+
+    def ask(self, flow: Flow, *, begin_at: float, requests: int, gap_s: float) -> None:
+        """Let the flow send requests for an answer of the same size, before anything else that waits."""
+        gaps = [gap_s * self._luck.uniform(0.5, 1.5) for _ in range(requests)]
+        flow.requests = [begin_at + since_s for since_s in itertools.accumulate(gaps)][::-1]
 
     def run(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -155,7 +175,7 @@ class Bottleneck:
 
     def _connection(self, configuration: QuicConfiguration, **quic: Any) -> ScheduledConnection:
         return ScheduledConnection(
-            scheduler=RoundRobin(),
+            scheduler=EarliestDeadlineFirst(),
             limits=LIMITS,
             on_room=lambda _: None,
             discover_path_mtu=False,
@@ -166,7 +186,7 @@ class Bottleneck:
     def _next(self, flow: Flow) -> float:
         if flow.client.get_peer_address() is None:
             return flow.starts_at
-        timers = (_timer(flow.client), _timer(flow.server))
+        timers = (_timer(flow.client), _timer(flow.server), flow.requests[-1] if flow.requests else math.inf)
         return min(timers)
 
     def _turn(self, flow: Flow) -> None:
@@ -181,22 +201,43 @@ class Bottleneck:
             if _timer(connection) <= now:
                 connection.handle_timer(now=now)
             self._drain(flow, connection)
-            if connection is flow.client:
-                self._write(flow)
+            if connection is flow.client or flow.both_ways:
+                self._write(flow, connection)
             for data, _ in connection.datagrams_to_send(now):
                 for at, copy in link.send(data, now=now):
                     item = (at, next(self._numbers), flow, connection is flow.client, copy)
                     heapq.heappush(self._arrivals, item)
 
-    def _write(self, flow: Flow) -> None:
-        if flow.bulk and flow.client.is_ready and flow.client.unsent_bytes(STREAM_ID) < WRITE_BYTES:
-            flow.client.send_stream_data(STREAM_ID, bytes(WRITE_BYTES))
+    def _write(self, flow: Flow, connection: ScheduledConnection) -> None:
+        while connection is flow.client and flow.requests and flow.requests[-1] <= self.now:
+            stream_id = connection.open_stream() or connection.open_stream()  # the first is the transfer's
+            flow.asked_at[stream_id] = flow.requests.pop()
+            self._send_message(connection, stream_id)
+        begun = connection is flow.client or bool(flow.arrivals)
+        if flow.bulk and begun and connection.is_ready and connection.unsent_bytes(STREAM_ID) < WRITE_BYTES:
+            connection.send_stream_data(STREAM_ID, bytes(WRITE_BYTES))
+
+    def _send_message(self, connection: ScheduledConnection, stream_id: int) -> None:
+        order = StreamOrder(stream_id, arrived_at=self.now, deadline=self.now + 1.0)
+        connection.order_stream(order, now=self.now)
+        connection.write(stream_id, bytes(MESSAGE_BYTES), now=self.now, end_stream=True)
 
     def _drain(self, flow: Flow, connection: ScheduledConnection) -> None:
+        is_server = connection is flow.server
         while (event := connection.next_event()) is not None:
-            if isinstance(event, events.StreamDataReceived) and connection is flow.server:
-                flow.arrivals.append((self.now, flow.delivered_bytes + len(event.data)))
-                connection.grant(event.stream_id, len(event.data))
+            if not isinstance(event, events.StreamDataReceived):
+                continue
+            if event.stream_id == STREAM_ID:
+                arrivals = flow.arrivals if is_server else flow.answer_arrivals
+                before = arrivals[-1][1] if arrivals else 0
+                arrivals.append((self.now, before + len(event.data)))
+            elif event.end_stream:
+                if is_server:
+                    self._send_message(connection, event.stream_id)
+                else:
+                    asked_at = flow.asked_at.pop(event.stream_id)
+                    flow.latencies.append((asked_at, self.now - asked_at))
+            connection.grant(event.stream_id, len(event.data))
 
 
 def _timer(connection: ScheduledConnection) -> float:
@@ -260,6 +301,43 @@ def _together(certs: Path) -> Iterator[str]:
             yield f"  {queue_bytes} B queue, {begin:g} to 40 s: {shown} {jain_index(shares):.3f}  {delay_ms:.0f} ms"
 
 
+def flood(certs: Path, *, loss: float, seed: int) -> tuple[list[float], list[float], Flow]:
+    """Answer times of 200 requests on an idle link and on one that is full both ways, and the flow that fills it.
+
+    The delay differs a little from seed to seed: without loss nothing else would.
+    """
+    link = replace(POSTER, loss=loss, queue_bytes=62_500, delay_s=POSTER.delay_s + 0.0013 * seed)
+
+    def answers(*, bulk: bool) -> Flow:
+        bottleneck = Bottleneck(certs, uplink=link, downlink=link, seed=seed)
+        flow = bottleneck.add_flow("bbr", bulk=bulk)
+        flow.both_ways = True
+        bottleneck.ask(flow, begin_at=5.0, requests=200, gap_s=0.1)
+        bottleneck.run(30.0)
+        return flow
+
+    idle, flooded = answers(bulk=False), answers(bulk=True)
+    return sorted(took_s for _, took_s in idle.latencies), sorted(took_s for _, took_s in flooded.latencies), flooded
+
+
+def p99_ms(times_s: Sequence[float]) -> float:
+    """Of sorted times, in milliseconds."""
+    return 1000 * times_s[int(0.99 * len(times_s))]
+
+
+def _flooded(certs: Path) -> Iterator[str]:
+    yield "requests of 8 KiB with answers as long, idle and with both directions full: p99, ratio, p90; bulk up"
+    for loss in (0.0, 0.005):
+        for seed in range(1, 7):
+            idle, flooded, flow = flood(certs, loss=loss, seed=seed)
+            ratio, p90_ms = p99_ms(flooded) / p99_ms(idle), 1000 * flooded[int(0.9 * len(flooded))]
+            share = flow.delivered_between(2.0, 25.0) / 23.0 / RATE_BYTES_S
+            yield (
+                f"  {loss:5.1%} seed {seed}: {p99_ms(idle):4.0f} {p99_ms(flooded):4.0f} ms  {ratio:.2f}"
+                f"  {p90_ms:4.0f} ms  {share:5.1%}"
+            )
+
+
 def _changes(certs: Path) -> Iterator[str]:
     yield "bbr, after 10 s: goodput of each second as a share of the link as it is then, and queueing delay"
     for name, queue_bytes, changes in (
@@ -289,6 +367,6 @@ def _changes(certs: Path) -> Iterator[str]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
         make_certs(Path(directory), now=datetime.now(UTC))
-        for table in (_alone, _together, _changes):
+        for table in (_alone, _together, _flooded, _changes):
             for line in table(Path(directory)):
                 sys.stdout.write(f"{line}\n")

@@ -20,6 +20,15 @@ from aioquic.quic.congestion.base import QuicCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 
 from proxy.quic.congestion.bbr_model import BETA, PathModel, excessive
+from proxy.quic.congestion.bbr_states import (
+    ACCELERATING,
+    CWND_GAIN,
+    PACING_GAIN,
+    PROBE_BW,
+    STEADY,
+    State,
+    pacing_gain,
+)
 from proxy.quic.congestion.delivery_rate import RateSample, SentPacket
 from proxy.quic.congestion.pacer import MAX_QUANTUM_BYTES, MIN_QUANTUM_DATAGRAMS, QUANTUM_S
 
@@ -31,11 +40,15 @@ MAX_PROBE_WAIT_ROUNDS = 63
 STARTUP_LOSS_EVENTS = 6
 """Section 5.3.1.3."""
 QUEUE_SHARE = 0.25
+ALONE_QUEUE_SHARE = 0.1
+FOREIGN_SHARE = 0.75
 QUEUE_FLOOR_S = 0.002
 QUEUED_SAMPLES = 4
 """In `UP`, round trips longer by a quarter in so many samples in a row end the probe: what is sent faster only waits.
 (As in BBRv2, whose `UP` ended at 1.25 times what the path holds; v3 waits for three rounds without growth.) The floor
-is above what event loops and acknowledgements make of short round trips."""
+is above what event loops and acknowledgements make of short round trips. A queue below the smaller share is none, and
+a flow that is alone ends its probes at it: with the larger one they left 60 to 95 ms of queue (5 Mbit/s, 100 ms).
+A round longer than the shortest by the largest share is another flow's doing, or the way has become longer."""
 QUEUED_ROUNDS = 2
 """A queue of a quarter of the round trip that stands for so many rounds while nothing is probed is fed by a rate that
 is not the path's, or not ours any more: it is forgotten. In `DOWN` what replaces it is a tenth less than the path
@@ -45,36 +58,6 @@ ACK_ALLOWANCE_S = 0.002
 back for 1 ms, and event loops' timers are as coarse (section 5.5.8.2)."""
 GOLDEN = 0.6180339887498949
 """Spreads flows' probes without a random generator: runs in virtual time repeat."""
-
-
-class State(enum.Enum):
-    """Where the state machine is."""
-
-    STARTUP = "startup"
-    DRAIN = "drain"
-    DOWN = "probe_down"
-    CRUISE = "probe_cruise"
-    REFILL = "probe_refill"
-    UP = "probe_up"
-    PROBE_RTT = "probe_rtt"
-
-    __hash__ = object.__hash__
-
-
-PACING_GAIN = {
-    State.STARTUP: 2.77,
-    State.DRAIN: 0.5,
-    State.DOWN: 0.9,
-    State.CRUISE: 1.0,
-    State.REFILL: 1.0,
-    State.UP: 1.25,
-    State.PROBE_RTT: 1.0,
-}
-CWND_GAIN = dict.fromkeys(State, 2.0) | {State.UP: 2.25, State.PROBE_RTT: 0.5}
-"""Section 5.6.1."""
-PROBE_BW = frozenset({State.DOWN, State.CRUISE, State.REFILL, State.UP})
-STEADY = frozenset({State.DOWN, State.CRUISE})
-ACCELERATING = frozenset({State.STARTUP, State.REFILL, State.UP})
 
 
 class AckPhase(enum.Enum):
@@ -117,6 +100,9 @@ class Bbr(QuicCongestionControl):
         self._up_rounds = 0
         self._up_acked = 0
         self._up_bytes_per_datagram = math.inf
+        self._alone = True
+        """Whether the queue was seen empty in this cycle or the one before: what stands in it is ours."""
+        self._seen_empty = False
         self._queued_samples = 0
         self._rtt_before_up = 0.0
         self._queued_rounds = 0
@@ -198,7 +184,9 @@ class Bbr(QuicCongestionControl):
         model.update_round(sample, delivered)
         if model.round_start:
             self._cwnd_limited, self._cwnd_limited_round = self._cwnd_limited_round, False
-        model.update_max_bw(sample)
+        # What a flow that is alone sends at a known rate shows more only where acknowledgements come in a bunch.
+        known = self._alone and self.state in STEADY and self._ack_phase is AckPhase.NONE
+        model.update_max_bw(sample, limit=model.max_bw if known else math.inf)
         if self.state is State.STARTUP:
             self._check_startup_loss()
         model.adapt_lower_bounds(self.congestion_window, probing=self.state in ACCELERATING)
@@ -206,6 +194,7 @@ class Bbr(QuicCongestionControl):
         model.check_full_bw(sample)
         if self.state is State.STARTUP and model.full_bw_reached:
             self.state = State.DRAIN
+            self._seen_empty = True  # the queue is startup's
         if self.state is State.DRAIN and self.bytes_in_flight <= self._inflight(1.0):
             self._start_down(now)
         if model.full_bw_reached:
@@ -215,7 +204,13 @@ class Bbr(QuicCongestionControl):
         if sample.delivered > 0:
             self._idle_restart = False
         model.advance_latest(sample)
-        self._set_pacing_rate(PACING_GAIN[self.state])
+        if model.standing_queue_s <= max(ALONE_QUEUE_SHARE * model.min_rtt, QUEUE_FLOOR_S):
+            self._alone = self._seen_empty = True
+        elif model.round_start and model.round_min_rtt > (1 + FOREIGN_SHARE) * model.min_rtt:
+            self._alone = False
+        self._set_pacing_rate(
+            pacing_gain(self.state, alone=self._alone, queue_s=model.standing_queue_s, rtt_s=model.min_rtt)
+        )
         self._set_window(sample)
 
     # Startup
@@ -232,6 +227,7 @@ class Bbr(QuicCongestionControl):
     def _start_down(self, now: float) -> None:
         model = self.model
         model.reset_congestion_signals()
+        self._alone, self._seen_empty = self._seen_empty, False
         self._up_bytes_per_datagram = math.inf
         spread = (self._delivered * GOLDEN) % 1.0
         self._probe_wait_s = MIN_PROBE_WAIT_S + spread * PROBE_WAIT_SPREAD_S
@@ -307,7 +303,8 @@ class Bbr(QuicCongestionControl):
         elif model.full_bw_now:
             return True
         queue_s = sample.rtt - self._rtt_before_up
-        if queue_s > max(QUEUE_SHARE * model.min_rtt, QUEUE_FLOOR_S):
+        share = ALONE_QUEUE_SHARE if self._alone else QUEUE_SHARE
+        if queue_s > max(share * model.min_rtt, QUEUE_FLOOR_S):
             self._queued_samples += 1
         else:
             self._queued_samples = 0

@@ -114,6 +114,11 @@ class PathModel:
         """The least that is kept in flight."""
         return MIN_PIPE_DATAGRAMS * self.datagram_bytes
 
+    @property
+    def standing_queue_s(self) -> float:
+        """By how much all round trips of this round so far were longer than the smallest, in seconds."""
+        return self._rtt_of_round - self.min_rtt
+
     def bdp(self, bw: float) -> float:
         """What the path holds at a rate without a queue; infinite as long as there is no round trip."""
         return bw * self.min_rtt
@@ -145,9 +150,9 @@ class PathModel:
         if self.loss_round_start:
             self._loss_round_delivered = delivered
 
-    def update_max_bw(self, sample: RateSample) -> None:
-        """The largest rate of this cycle and the one before (section 5.5.5)."""
-        rate = sample.delivery_rate
+    def update_max_bw(self, sample: RateSample, *, limit: float = math.inf) -> None:
+        """The largest rate of this cycle and the one before (section 5.5.5); above `limit` a sample counts as that."""
+        rate = min(sample.delivery_rate, limit)
         if rate > 0 and (rate >= self.max_bw or not sample.app_limited):
             self._bw_cycles[1] = max(self._bw_cycles[1], rate)
             self.max_bw = max(self._bw_cycles)

@@ -12,7 +12,8 @@ from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.tls import Epoch
 
-from proxy.quic.congestion.bbr import Bbr, State
+from proxy.quic.congestion.bbr import Bbr
+from proxy.quic.congestion.bbr_states import State
 from proxy.quic.congestion.measured import MeasuredControl
 
 SIZE = 1000

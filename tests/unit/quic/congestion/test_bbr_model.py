@@ -41,6 +41,23 @@ def test_chance_at_two_per_cent_is_no_excess() -> None:
     assert excessive(40 * SIZE, 1000 * SIZE, SIZE)
 
 
+def test_a_sample_above_the_limit_counts_as_the_limit() -> None:
+    path = model()
+    path.update_max_bw(sample(100_000.0))
+    path.update_max_bw(sample(107_000.0), limit=path.max_bw)
+    assert path.max_bw == 100_000.0
+    path.update_max_bw(sample(107_000.0))
+    assert path.max_bw == 107_000.0
+
+
+def test_what_stands_in_the_queue_is_the_shortest_wait_of_the_round() -> None:
+    path = model()
+    path.update_min_rtt(0.1, now=0.0)
+    for rtt, standing_s in ((0.13, 0.03), (0.12, 0.02), (0.15, 0.02)):
+        path.update_round(sample(rtt=rtt, prior_delivered=-1), SIZE)
+        assert path.standing_queue_s == pytest.approx(standing_s)
+
+
 def test_the_largest_rate_lives_for_two_cycles() -> None:
     path = model()
     rounds(path, 1, 200_000)

@@ -1,0 +1,62 @@
+"""BBR's states, and how fast and with how much in flight it sends in each.
+
+Source: draft-ietf-ccwg-bbr-05, section 5.6.1; the ADR "BBR" numbers what differs.
+"""
+
+from __future__ import annotations
+
+import enum
+
+ALONE_DOWN_GAIN = 0.75
+"""What one round trip of `UP` has put into the queue leaves it in one (as in BBRv1's cycle, and in BBRv2's). With 0.8
+the requests of one run in three waited for losses (both directions full, six runs in virtual time)."""
+CRUISE_SLACK_S = 0.003
+CRUISE_SLOPE = 0.5
+CRUISE_FLOOR = 0.9
+"""`CRUISE` of a flow that is alone is slower by half the share of the round trip that stands in the queue, by a tenth
+at most. Acknowledgements that come closer together than the path delivers make the largest sample up to 7 % too large
+(both directions full), and a queue would grow by that."""
+
+
+class State(enum.Enum):
+    """Where the state machine is."""
+
+    STARTUP = "startup"
+    DRAIN = "drain"
+    DOWN = "probe_down"
+    CRUISE = "probe_cruise"
+    REFILL = "probe_refill"
+    UP = "probe_up"
+    PROBE_RTT = "probe_rtt"
+
+    __hash__ = object.__hash__
+
+
+PACING_GAIN = {
+    State.STARTUP: 2.77,
+    State.DRAIN: 0.5,
+    State.DOWN: 0.9,
+    State.CRUISE: 1.0,
+    State.REFILL: 1.0,
+    State.UP: 1.25,
+    State.PROBE_RTT: 1.0,
+}
+CWND_GAIN = dict.fromkeys(State, 2.0) | {State.UP: 2.25, State.PROBE_RTT: 0.5}
+"""Section 5.6.1."""
+PROBE_BW = frozenset({State.DOWN, State.CRUISE, State.REFILL, State.UP})
+STEADY = frozenset({State.DOWN, State.CRUISE})
+ACCELERATING = frozenset({State.STARTUP, State.REFILL, State.UP})
+
+
+def pacing_gain(state: State, *, alone: bool, queue_s: float, rtt_s: float) -> float:
+    """By what the rate is multiplied.
+
+    `alone`: what stands in the queue is ours. `queue_s` is how long all packets of this round have waited there,
+    `rtt_s` the round trip without it.
+    """
+    if alone and state is State.DOWN:
+        return ALONE_DOWN_GAIN
+    gain = PACING_GAIN[state]
+    if alone and state is State.CRUISE:
+        gain = max(gain - CRUISE_SLOPE * max(queue_s - CRUISE_SLACK_S, 0.0) / rtt_s, CRUISE_FLOOR)
+    return gain

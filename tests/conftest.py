@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 # The same examples in every run, and no limit on one example's time: the machines that run this are shared.
 settings.register_profile("headway", derandomize=True, deadline=None)
 settings.load_profile("headway")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and programs hand that on. Tests send programs Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

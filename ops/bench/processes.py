@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy import tasks
+from proxy.children import send_signal
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +105,9 @@ async def started(
         yield child
     finally:
         await stop(process, timeout_s=stop_timeout_s)
+        await asyncio.wait([keeper], timeout=stop_timeout_s)
+        if not keeper.done():  # what the program had started still has its output
+            _kill_session(process)
         await keeper
         if became_ready.done() and not became_ready.cancelled():
             became_ready.exception()  # read, so that an early end beside another error is not reported twice
@@ -131,11 +135,12 @@ async def _keep_output(
 
 
 async def stop(process: asyncio.subprocess.Process, *, timeout_s: float) -> None:
-    """SIGTERM, and SIGKILL after `timeout_s`; returns when the process is gone. Finishes also when cancelled."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
+    """SIGTERM, and SIGKILL after `timeout_s`; returns when the process is gone. Finishes also when cancelled.
+
+    For a process with a session of its own. asyncio takes it for gone when nobody has the other end of its pipes any
+    more: what it has started and left running there counts as well, and is killed with it.
+    """
+    send_signal(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(timeout_s):
             await process.wait()
@@ -147,6 +152,10 @@ async def stop(process: asyncio.subprocess.Process, *, timeout_s: float) -> None
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    _kill_session(process)
     await process.wait()
+
+
+def _kill_session(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

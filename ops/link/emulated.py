@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -18,6 +19,7 @@ from ops.link import control, namespaces
 from ops.link.errors import LinkError, LinkGoneError
 from ops.link.settings import Direction, LinkSettings, as_json
 from ops.link.statistics import LinkStatistics
+from proxy.children import send_signal
 
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 30.0
@@ -122,15 +124,12 @@ class EmulatedLink:
         if process is None:
             return
         self._process, self.name = None, ""
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+        send_signal(process, signal.SIGTERM)
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await process.wait()
         except (TimeoutError, asyncio.CancelledError) as error:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
             if isinstance(error, asyncio.CancelledError):
                 raise

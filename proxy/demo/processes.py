@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from proxy.children import send_signal
 from proxy.demo.triton_server import HOST, LAUNCH
 from proxy.errors import HeadwayError
 
@@ -84,11 +86,11 @@ class HeadwayProcess:
         """SIGTERM, and SIGKILL after the grace. Does nothing once it has ended."""
         if self._process is None or self._process.returncode is not None:
             return
-        self._process.terminate()
+        send_signal(self._process, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), STOP_GRACE_S)
         if self._process.returncode is None:
-            self._process.kill()
+            send_signal(self._process, signal.SIGKILL)
             await self._process.wait()
 
     def failure(self) -> DemoError:

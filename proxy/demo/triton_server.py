@@ -30,6 +30,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
+from proxy.children import send_signal
 from proxy.demo.triton_wheel import TritonWheel, find_triton_wheel
 from proxy.errors import HeadwayError
 from proxy.tasks import spawn
@@ -220,8 +221,7 @@ class TritonServer:
         if self._process is None or self._gone is None:
             return
         if self.running:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                self._process.terminate()
+            send_signal(self._process, signal.SIGTERM)
             # Two seconds beyond the grace that Triton was given: it looks at its clock once a second.
             await asyncio.wait([self._gone], timeout=self._settings.stop_grace_s + 2.0)
         await self.kill()

@@ -271,8 +271,11 @@ class ScheduledConnection(CreditConnection):
                 return
             above = sender.unsent_bytes > self._low_water_bytes
             sent = self._write_stream(builder, sender)
-            if sent is None:
-                queue.hold_back(sender)  # there is room, so the peer's credit is used up
+            if sent is None:  # there is room, so the peer's credit is used up
+                if self._remote_max_data_used < self._remote_max_data:
+                    queue.hold_back(sender)
+                else:
+                    queue.hold_all_back()
                 continue
             queue.sent(sender, sent)
             if above and sender.unsent_bytes <= self._low_water_bytes:

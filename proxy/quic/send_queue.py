@@ -4,6 +4,9 @@ HTTP/3's own streams and streams marked urgent go first, in the order in which t
 scheduler says. A stream without anything to send, or without the peer's credit for it, is in nobody's way: nothing here
 or in the scheduler knows of it but a table looked up by its number.
 
+When the connection's credit is used up the scheduler is not asked, and keeps what it knows: however many streams wait,
+that and the end of it cost nothing. Only what needs no credit is sent then.
+
 The scheduler hears of a message as a whole when it is written, however little of it the windows let out, and of bytes
 that are lost when they have to be sent again. Where messages have deadlines of their own, it hears of the one message
 that is next on the stream.
@@ -11,6 +14,7 @@ that is next on the stream.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 from policies.scheduling.base import Scheduler, StreamOrder
@@ -68,20 +72,28 @@ class SendQueue(Generic[S]):
         self._urgent: dict[int, None] = {}
         self._urgent_ready: dict[int, None] = {}
         self._held_back: dict[int, None] = {}
+        self._all_held_back = False
+        self._free: OrderedDict[int, None] = OrderedDict()
+        """Ready streams whose next byte needs no credit, urgent ones first, the others in the order in which that came
+        up: packets are found lost in the order in which they were sent, which was the scheduler's."""
 
     def __repr__(self) -> str:
-        held = f"urgent={len(self._urgent_ready)} held_back={len(self._held_back)}"
+        held = f"urgent={len(self._urgent_ready)} held_back={'all' if self._all_held_back else len(self._held_back)}"
         return f"<SendQueue streams={len(self._senders)} {held} {self.scheduler!r}>"
 
     @property
     def ready(self) -> int:
         """How many streams have something that may be sent."""
+        return len(self._free) if self._all_held_back else self._waiting
+
+    @property
+    def _waiting(self) -> int:
         return len(self._urgent_ready) + len(self.scheduler)
 
     @property
     def is_held_back(self) -> bool:
         """True if a stream waits for the peer's credit."""
-        return bool(self._held_back)
+        return bool(self._held_back) or (self._all_held_back and self._waiting > len(self._free))
 
     @property
     def pending_bytes(self) -> int:
@@ -142,12 +154,17 @@ class SendQueue(Generic[S]):
 
     def wake(self, sender: S) -> None:
         """Queue a stream that has come to have something to send: new, lost, or with other urgency."""
-        stream_id = sender.stream_id
-        # What is sent again needs no credit: without it the peer might never have a reason to give more.
-        waits_for_credit = stream_id in self._held_back and sender.next_offset >= sender.highest_offset
-        if not sender.can_send or waits_for_credit:
+        if not sender.can_send:
             return
-        if stream_id in self._urgent:
+        stream_id = sender.stream_id
+        is_urgent = stream_id in self._urgent
+        if _needs_no_credit(sender):
+            self._free[stream_id] = None
+            if is_urgent:
+                self._free.move_to_end(stream_id, last=False)
+        elif stream_id in self._held_back:
+            return
+        if is_urgent:
             self._urgent_ready[stream_id] = None
         else:
             self._schedule(sender)
@@ -155,13 +172,16 @@ class SendQueue(Generic[S]):
     def unready(self, stream_id: int) -> None:
         """The stream has nothing to send any more."""
         self._urgent_ready.pop(stream_id, None)
+        self._free.pop(stream_id, None)
         self.scheduler.remove(stream_id)
 
     def next(self) -> S | None:
         """The stream to serve next, or None."""
         while True:
-            stream_id = next(iter(self._urgent_ready), None)
-            if stream_id is None and (stream_id := self.scheduler.next(now=self.now)) is None:
+            stream_id = next(iter(self._free if self._all_held_back else self._urgent_ready), None)
+            if stream_id is None and not self._all_held_back:
+                stream_id = self.scheduler.next(now=self.now)
+            if stream_id is None:
                 return None
             sender = self._senders.get(stream_id)
             if sender is not None and sender.can_send:
@@ -174,16 +194,23 @@ class SendQueue(Generic[S]):
         if sender.buffer_is_empty:
             sender.emptied_at = self.now
             self.unready(stream_id)
-        elif stream_id not in self._urgent:
+            return
+        if stream_id in self._free and not _needs_no_credit(sender):
+            del self._free[stream_id]
+        if stream_id not in self._urgent:
             self.scheduler.served(stream_id, sent_bytes=size_bytes, now=self.now)
             messages = self._messages.get(stream_id)
             if messages is not None and not messages.covers(sender.next_offset):
                 self._schedule(sender)
 
     def hold_back(self, sender: S) -> None:
-        """The peer's credit is used up: the stream waits for more."""
+        """The stream's credit is used up: it waits for more."""
         self._held_back[sender.stream_id] = None
         self.unready(sender.stream_id)
+
+    def hold_all_back(self) -> None:
+        """The connection's credit is used up: every stream waits for more."""
+        self._all_held_back = True
 
     def let_go(self, stream_id: int) -> None:
         """The peer gave the stream credit."""
@@ -192,10 +219,8 @@ class SendQueue(Generic[S]):
             self.wake(self._senders[stream_id])
 
     def let_all_go(self) -> None:
-        """The peer gave the connection credit."""
-        held_back, self._held_back = self._held_back, {}
-        for stream_id in held_back:
-            self.wake(self._senders[stream_id])
+        """The peer gave the connection credit. Streams that have none of their own still wait."""
+        self._all_held_back = False
 
     def _schedule(self, sender: S) -> None:
         stream_id = sender.stream_id
@@ -211,3 +236,11 @@ class SendQueue(Generic[S]):
                 order = self._orders[stream_id] = order._replace(deadline=deadline)
             size_bytes = min(size_bytes, max(end - offset, 0))
         self.scheduler.add(order, unsent_bytes=size_bytes, now=self.now)
+
+
+def _needs_no_credit(sender: Sender) -> bool:
+    """True if what is sent next is sent again or is the end alone (RFC 9000 section 4.1 counts neither).
+
+    If it waited, the peer might never have a reason to give more.
+    """
+    return sender.next_offset < sender.highest_offset or not sender.pending_bytes

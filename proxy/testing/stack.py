@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import yaml
 
+from proxy.children import send_signal
 from proxy.commands.certs import make_certs
 from proxy.compose.backend import Daemon
 from proxy.compose.frontend import Proxy
@@ -182,7 +183,7 @@ class HeadwayProcess:
 
     async def signal(self, number: signal.Signals) -> int:
         """Send a signal; returns the exit code when it is gone."""
-        self.process.send_signal(number)
+        send_signal(self.process, number)
         return await self.exited()
 
     async def exited(self) -> int:
@@ -195,7 +196,7 @@ class HeadwayProcess:
     async def stop(self) -> None:
         """Make sure that it is gone."""
         if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            send_signal(self._process, signal.SIGKILL)
         if self._process is not None:
             await self.exited()
 

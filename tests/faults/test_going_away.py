@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from proxy.children import send_signal
 from proxy.testing.stack import HeadwayStack
 from tests.conformance.backend import SERVICE, Backend
 from tests.conformance.client import new_call_id
@@ -45,7 +47,7 @@ async def test_a_client_process_that_is_killed_frees_the_backend(transport: str)
         try:
             await seen(backend.calls[call_id].started, within_s=20)
         finally:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
         await seen(backend.calls[call_id].cancelled, within_s=1)
         assert await stack.daemon.dispatcher.wait_idle(1)

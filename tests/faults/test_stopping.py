@@ -11,6 +11,7 @@ import h2.connection
 import pytest
 from grpc_health.v1 import health_pb2
 
+from proxy.children import send_signal
 from proxy.tasks import spawn
 from proxy.testing.stack import HeadwayStack, ProcessStack
 from tests.conformance.backend import SERVICE, Backend
@@ -132,7 +133,7 @@ async def test_one_signal_waits_for_calls_and_a_second_does_not(role: str, signa
         record = backend.calls[call_id]
         await seen(record.started)
         process = stack.proxy_process if role == "proxy" else stack.daemon_process
-        process.send_signal(signal.SIGTERM)
+        send_signal(process, signal.SIGTERM)
         async with asyncio.timeout(5):
             while (await outcome(client.empty(pb.Nothing()))).code is grpc.StatusCode.OK:
                 pass  # the signal has not been seen yet
@@ -140,7 +141,7 @@ async def test_one_signal_waits_for_calls_and_a_second_does_not(role: str, signa
         if signals == 1:
             record.gate.set()
         else:
-            process.send_signal(signal.SIGTERM)
+            send_signal(process, signal.SIGTERM)
         async with asyncio.timeout(2):
             assert await process.wait() == 0
             result = await outcome(call)

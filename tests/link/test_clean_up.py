@@ -113,7 +113,8 @@ async def test_what_both_leave_behind_is_swept_by_the_next_and_not_before_the_ow
     async with EmulatedLink():
         assert exists(name)
     owner.kill()
-    await owner.wait()
+    # Not `owner.wait()`: that also waits until `inside` has closed the pipes that it has from its parent.
+    assert await gone(owner.pid)
     async with EmulatedLink():
         assert not exists(name)
     assert await gone(int(inside))

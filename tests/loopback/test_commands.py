@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.children import send_signal
 from proxy.cli import main
 
 pytestmark = pytest.mark.slow
@@ -104,7 +105,7 @@ async def ended(home: Path, *command: str) -> tuple[int | None, str, str]:
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
     return process.returncode, out.decode(), err.decode()
 
@@ -120,11 +121,11 @@ async def until_it_listens(home: Path, *command: str) -> list[str]:
                 line = await process.stderr.readline()
                 assert line, lines
                 lines.append(line.decode().rstrip())
-            process.send_signal(signal.SIGTERM)
+            send_signal(process, signal.SIGTERM)
             assert await process.wait() == 0
     finally:
         if process.returncode is None:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
     return lines
 

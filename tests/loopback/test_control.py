@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from proxy.children import send_signal
 from proxy.testing.ports import free_port
 from proxy.testing.stack import ProcessStack
 from tests.conformance.backend import Backend
@@ -118,7 +119,7 @@ async def test_a_switch_on_both_ends_harms_no_call_under_way() -> None:
                 conversation.finish()
         for role in at:
             assert "Scheduler is rr, was edf, as 127.0.0.1:" in stack.log(role)
-        watch.send_signal(signal.SIGINT)
+        send_signal(watch, signal.SIGINT)
         async with asyncio.timeout(20):
             _, err = await watch.communicate()
         assert (watch.returncode, err) == (0, b"")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from proxy.children import send_signal
 from proxy.tasks import spawn
 from proxy.testing.ports import free_port
 from proxy.testing.stack import HeadwayProcess, ProcessStack
@@ -96,7 +97,7 @@ async def test_sigterm_lets_calls_finish_and_refuses_new_ones(role: str) -> None
         await call.write(ECHO)
         assert (await call.read()).payload == b"content"
         process = stack.process(role)
-        process.process.send_signal(signal.SIGTERM)
+        send_signal(process.process, signal.SIGTERM)
         await process.logged("calls in progress may finish")
         refused = await outcome(client.unary(ECHO))
         assert refused.code is UNAVAILABLE

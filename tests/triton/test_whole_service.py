@@ -410,10 +410,12 @@ async def _state(client: StockClient, model: str) -> str:
 @pytest.mark.slow
 async def test_an_error_of_a_model_ends_a_stream_with_a_status_for_who_wants_that(test_models: Path) -> None:
     """With a Triton for each call: 2.51 is often gone after such a one, of a segmentation fault, directly too."""
-    told = [
-        await _first_error(test_models, "failing", through=through, route=route)
-        for through, route in ((False, False), (True, False), (True, True))
-    ]
+    told = await asyncio.gather(
+        *(
+            _first_error(test_models, "failing", through=through, route=route)
+            for through, route in ((False, False), (True, False), (True, True))
+        )
+    )
     assert told == [[Failure("StatusCode.INVALID_ARGUMENT", "bad")]] * 3
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from policies.scheduling.edf import EarliestDeadlineFirst
 from proxy.quic.limits import FlowLimits
-from tests.unit.quic.pair import Pair, arrived, write
+from tests.unit.quic.pair import CountingScheduler, Pair, arrived, write
 
 MakePair = Callable[..., Pair]
 
@@ -134,3 +135,35 @@ def test_a_stopped_stream_drops_what_still_waits(make_pair: MakePair) -> None:
     write(pair, 0, 10, end=False)  # the caller does not know yet
     pair.link.run_for(1.0)
     assert len(pair.server.data[0]) == 16 * 1024
+
+
+def calls_a_packet(make_pair: MakePair, streams: int) -> float:
+    """Of the scheduler, while the connection's credit and not the path is what limits the sender."""
+    limits = FlowLimits(stream_window_bytes=1024 * 1024, connection_window_bytes=32 * 1024, max_streams=1000)
+    counting = CountingScheduler(EarliestDeadlineFirst())
+    pair = make_pair(scheduler=counting, limits=limits)
+    for number in range(streams):
+        pair.order(4 * number, deadline=pair.clock.now() + 1000.0)
+        write(pair, 4 * number, 100_000)
+    pair.link.run(until=lambda: pair.client.connection.statistics(now=pair.clock.now()).streams_ready == 0)
+    assert not pair.client.connection.has_delivered
+    before, sent = sum(counting.calls.values()), pair.link.uplink.statistics().sent
+    pair.link.run_for(0.3)
+    return (sum(counting.calls.values()) - before) / (pair.link.uplink.statistics().sent - sent)
+
+
+def test_when_the_connection_has_no_credit_a_packet_costs_the_same_however_many_streams_wait(
+    make_pair: MakePair,
+) -> None:
+    few, many = calls_a_packet(make_pair, 5), calls_a_packet(make_pair, 300)
+    assert many <= few + 0.1
+    assert many < 4
+
+
+def test_what_is_lost_is_sent_again_without_the_connection_s_credit(make_pair: MakePair) -> None:
+    pair = make_pair(limits=FlowLimits(stream_window_bytes=1024 * 1024, connection_window_bytes=32 * 1024))
+    for number in range(20):
+        write(pair, 4 * number, 5_000)
+    pair.set_link(loss=0.3)
+    pair.link.run(until=arrived(pair, *((4 * number, 5_000) for number in range(20))))
+    assert all(pair.server.data[4 * number] == bytes([4 * number]) * 5_000 for number in range(20))

@@ -210,14 +210,53 @@ def test_a_stream_without_credit_holds_up_nobody_and_comes_back_with_all_it_has(
     assert streams.packets() == [0] * 9
 
 
-def test_credit_for_all_wakes_all() -> None:
+def test_while_the_connection_has_no_credit_the_scheduler_is_not_asked_and_forgets_nothing() -> None:
     streams = Streams()
-    for stream_id in (0, 4):
-        streams.write(streams.open(stream_id, 105.0), 10)
-    assert streams.packet(credit=0) is None
+    for stream_id in (0, 4, 8):
+        streams.write(streams.open(stream_id, 105.0 - stream_id / 4), 20)
+    streams.write(streams.open(2, urgent=True), 10)
+    streams.queue.hold_all_back()
+    assert streams.packet() is None
+    assert (streams.queue.ready, streams.queue.is_held_back, len(streams.scheduler)) == (0, True, 3)
+    assert repr(streams.queue).startswith("<SendQueue streams=4 urgent=1 held_back=all ")
+    streams.write(streams.open(12, 100.5), 10)
+    assert len(streams.heard) == 4
     streams.queue.let_all_go()
-    assert streams.packets() == [0, 4]
+    assert streams.queue.ready == 5
+    assert streams.packets() == [2, 12, 8, 8, 4, 4, 0, 0]
+    assert streams.heard == []
     assert not streams.queue.is_held_back
+
+
+def test_without_credit_for_all_lost_bytes_and_bare_ends_are_sent_urgent_ones_first() -> None:
+    streams = Streams()
+    early, late, fresh = streams.open(0, 101.0), streams.open(4, 105.0), streams.open(8, 100.5)
+    urgent = streams.open(2, urgent=True)
+    for sender in (late, early, urgent):
+        streams.write(sender, 40)
+        assert [streams.packet() for _ in range(2)] == [sender.stream_id] * 2
+        streams.queue.unready(sender.stream_id)
+    streams.queue.hold_all_back()
+    streams.write(fresh, 10)
+    for sender in (late, early, urgent):
+        streams.lose(sender, 0 if sender is early else 10)
+    assert streams.queue.ready == 3
+    assert streams.packets() == [2, 4, 0, 0]
+    assert (streams.queue.ready, streams.queue.is_held_back) == (0, True)
+    streams.queue.let_all_go()
+    assert streams.packets() == [2, 2, 8, 0, 0, 4, 4]
+
+
+def test_a_stream_without_credit_of_its_own_waits_on_when_the_connection_gets_some() -> None:
+    streams = Streams()
+    sender = streams.open(0, 105.0)
+    streams.write(sender, 10)
+    streams.queue.hold_back(sender)
+    streams.queue.let_all_go()
+    assert streams.packet() is None
+    assert streams.queue.is_held_back
+    streams.queue.let_go(0)
+    assert streams.packets() == [0]
 
 
 def test_what_is_lost_needs_no_credit() -> None:

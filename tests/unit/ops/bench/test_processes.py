@@ -1,4 +1,7 @@
 import asyncio
+import contextlib
+import os
+import select
 import sys
 from pathlib import Path
 
@@ -79,3 +82,19 @@ async def test_a_cancelled_experiment_leaves_nothing(tmp_path: Path) -> None:
         child = await running.get()
         task.cancel()
     assert child.process.returncode == -9
+
+
+@pytest.mark.parametrize("ends", ["by itself", "when told"])
+async def test_what_a_program_leaves_running_ends_with_it(ends: str, tmp_path: Path) -> None:
+    code = "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print(child.pid, flush=True);"
+    code += "" if ends == "by itself" else "sys.stdin.readline()"
+    async with started(
+        "parent", program(code), log=tmp_path / "log", ready=str.isdigit, talks=True, stop_timeout_s=0.1
+    ) as it:
+        left = os.pidfd_open(int(it.ready_line))
+        if ends == "by itself":
+            with contextlib.suppress(ChildProcessError):  # asyncio has waited for it already
+                await asyncio.to_thread(os.waitid, os.P_PID, it.pid, os.WEXITED | os.WNOWAIT)
+    ended, _, _ = await asyncio.to_thread(select.select, [left], [], [], WAITS_S)
+    os.close(left)
+    assert ended

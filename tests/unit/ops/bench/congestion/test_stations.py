@@ -27,6 +27,12 @@ def cell(part: str, *flows: str, direction: str = "up", event: str | None = None
     return Cell(part, tuple(Flow.parse(flow) for flow in flows), 1e7, 0.0, 4.0, direction, event, 1)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured here does not depend on the path's packet size."""
+    monkeypatch.setattr(stations, "SETTLE_S", 0.0)
+
+
 async def test_two_flows_share_the_link(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
     run = await run_cell(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from policies.profile import Profile
 from policies.traffic import NO_DEADLINE
 
 
@@ -45,6 +46,8 @@ class Request:
     """Length of the prompt, where the daemon can tell."""
     streaming: bool = False
     """True when the answer may have many messages."""
+    token_deadline_s: float = NO_DEADLINE
+    """Seconds from one message of the answer to the next, from the traffic class."""
     attempt: int = 0
     """How many candidates have already failed this request."""
     arrivals: Arrivals | None = None
@@ -83,6 +86,8 @@ class Candidate:
     """Recent latency over its long-run mean; 1 when it is as ever."""
     gpu_load: float | None = None
     """Utilisation of the GPU it runs on, 0 to 1; None when not measured."""
+    profile: Profile | None = None
+    """How long it takes by batch size, measured beforehand; None where nobody measured it."""
 
     @property
     def load(self) -> int:

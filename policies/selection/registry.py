@@ -6,20 +6,39 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from policies.selection.base import Policy
+from policies.selection.chance import PowerOfTwo, Random
+from policies.selection.finish_time import EarliestFinish, LatestFinish, LeastPositiveHeadroom
+from policies.selection.greedy import Greedy, greedy_earliest
 from policies.selection.heuristics import LeastLoaded, RoundRobin
+from policies.selection.infaas import Infaas
+from policies.selection.model_switching import ModelSwitching, thresholds
+from policies.selection.proteus import ProteusLite
+from policies.selection.slackfit import SlackFit
 from policies.selection.static import Static
 
 POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
     {
+        "random": Random,
         "round_robin": RoundRobin,
         "least_loaded": LeastLoaded,
+        "power_of_two": PowerOfTwo,
+        "greedy": Greedy,
+        "greedy_earliest": greedy_earliest,
+        "slackfit": SlackFit,
+        "latest_finish": LatestFinish,
+        "earliest_finish": EarliestFinish,
+        "model_switching": ModelSwitching,
+        "infaas": Infaas,
+        "least_positive_headroom": LeastPositiveHeadroom,
+        "proteus_lite": ProteusLite,
     }
 )
-"""Policies that are named without an argument."""
+"""Policies that are named without an argument, with their knobs as they are by default."""
 
 POLICIES_WITH_ARGUMENT: Mapping[str, tuple[str, Callable[[str], Policy]]] = MappingProxyType(
     {
         "static": ("model", Static),
+        "thresholds": ("low,high", thresholds),
     }
 )
 """Policies that are named `name:argument`, with what the argument is called in messages."""

@@ -6,7 +6,23 @@ from policies.selection.registry import make_policy, policy_names, require_candi
 
 
 def test_known_names() -> None:
-    assert policy_names() == ("least_loaded", "round_robin", "static:<model>")
+    assert policy_names() == (
+        "earliest_finish",
+        "greedy",
+        "greedy_earliest",
+        "infaas",
+        "latest_finish",
+        "least_loaded",
+        "least_positive_headroom",
+        "model_switching",
+        "power_of_two",
+        "proteus_lite",
+        "random",
+        "round_robin",
+        "slackfit",
+        "static:<model>",
+        "thresholds:<low,high>",
+    )
 
 
 def test_each_call_makes_a_policy_of_its_own() -> None:
@@ -19,7 +35,10 @@ def test_static_keeps_colons_in_the_model_name() -> None:
 
 @pytest.mark.parametrize("spec", ["", "static", "static:", "round_robin:x", "roundrobin", "dqnx", ":x"])
 def test_an_unknown_name_is_refused_naming_the_known_ones(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"known are least_loaded, round_robin, static:<model>"):
+    with pytest.raises(
+        ValueError,
+        match=r"known are earliest_finish, .*, round_robin, slackfit, static:<model>, thresholds:<low,high>$",
+    ):
         make_policy(spec)
 
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from policies.selection.registry import make_policy
+from policies.simulation.held import LateBinding
+from policies.simulation.run import run
+from policies.simulation.trace import draw
+from policies.simulation.workload_file import read_workload
+from tests.unit.policies.simulation.worlds import world
+
+SHORT = replace(read_workload("unpredictable"), seconds=10.0)
+
+
+def test_the_same_arguments_give_the_same_result() -> None:
+    assert run(SHORT, make_policy("greedy"), 3) == run(SHORT, make_policy("greedy"), 3)
+    assert run(SHORT, make_policy("greedy"), 3) != run(SHORT, make_policy("greedy"), 4)
+
+
+def test_at_a_trickle_the_large_model_earns_everything_and_in_a_crowd_nothing() -> None:
+    trickle = world([float(second) for second in range(20)])
+    assert run(trickle, make_policy("static:large"), 1).score == pytest.approx(1.0)
+    assert run(trickle, make_policy("static:small"), 1).score == pytest.approx(0.5)
+    crowd = world([second / 20 for second in range(400)])
+    assert run(crowd, make_policy("static:large"), 1).score < 0.1
+    assert run(crowd, make_policy("static:small"), 1).score == pytest.approx(0.5)
+
+
+def test_greedy_is_between_them_and_the_bound_of_one() -> None:
+    result = run(SHORT, make_policy("greedy"), 1)
+    assert run(SHORT, make_policy("static:small"), 1).score < result.score < 1.0
+    assert result.policy == "greedy"
+
+
+def test_every_request_ends_whichever_way_it_is_decided() -> None:
+    for late in (None, LateBinding(looks=4)):
+        for name in ("greedy", "least_loaded"):
+            result = run(SHORT, make_policy(name), 1, late=late)
+            assert sum(result.models.values()) + result.shed + result.failed > 1 - 1e-9
+
+
+def test_a_trace_may_be_given() -> None:
+    assert run(SHORT, make_policy("greedy"), 3, trace=draw(SHORT, 3)) == run(SHORT, make_policy("greedy"), 3)

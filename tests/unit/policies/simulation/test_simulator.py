@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from policies.selection.base import Candidate, Choice, Request
+from policies.simulation.held import LateBinding
+from policies.simulation.results import FAILED, SHED
+from policies.simulation.simulator import Simulation
+from policies.simulation.workload import Event, RequestClass
+from policies.traffic import TrafficClass
+from tests.unit.policies.simulation.worlds import streams, world
+
+Seen = tuple[float, Request, list[Candidate]]
+LARGE, SMALL = 0, 1
+
+
+def play(simulation: Simulation, choices: list[int | None]) -> list[Seen]:
+    """Decide by the list, positions among what is offered; what was seen, in order."""
+    seen = []
+    left = iter(choices)
+    while simulation.advance() is not None:
+        request, candidates = simulation.view()
+        seen.append((simulation.now, request, candidates))
+        simulation.decide(Choice(next(left)))
+    return seen
+
+
+def test_an_answer_travels_both_ways() -> None:
+    simulation = Simulation(world([1.0]), 1)
+    [(now, request, _)] = play(simulation, [LARGE])
+    assert now == pytest.approx(1.05)
+    assert request.slack_s(now=now) == pytest.approx(0.9)
+    assert simulation.outcome.finished_at == [pytest.approx(1.6)]
+    assert simulation.outcome.reward == [pytest.approx(1.6)]
+    assert repr(simulation) == "<Simulation world at 1.550 s, 1 of 1 arrived>"
+
+
+def test_a_late_answer_is_worth_nothing() -> None:
+    simulation = Simulation(world([1.0], deadline=0.59), 1)
+    play(simulation, [LARGE])
+    assert (simulation.outcome.on_time, simulation.outcome.reward) == ([False], [0.0])
+    assert simulation.outcome.candidate == [LARGE]
+
+
+def test_a_policy_sees_what_was_sent_before() -> None:
+    seen = play(Simulation(world([0.0, 0.1, 0.2]), 1), [LARGE, LARGE, SMALL])
+    large, small = seen[2][2]
+    assert (large.running, large.waiting, large.batch) == (1, 1, 2)
+    assert large.predicted_finish_at == pytest.approx(0.05 + 0.5 + 0.6)
+    assert small.running == 0
+    assert small.predicted_finish_at == pytest.approx(0.35)
+    assert seen[2][1].arrivals is not None
+    assert dict(seen[2][1].arrivals.class_mix) == {"only": 1.0}
+
+
+def test_a_prediction_does_not_know_the_models_spread() -> None:
+    slow = Event(0.0, 90.0, "slow", "large", factor=2.0)
+    seen = play(Simulation(world([1.0, 9.0], events=[slow]), 1), [LARGE, LARGE])
+    assert seen[0][2][LARGE].predicted_finish_at == pytest.approx(1.05 + 0.5)
+    later = seen[1][2][LARGE]
+    assert later.slow_down == pytest.approx(1.2)  # 1 + 0.2 (2 - 1)
+    assert later.predicted_finish_at == pytest.approx(9.05 + 0.6)
+
+
+def test_shed_requests_end_at_once() -> None:
+    simulation = Simulation(world([1.0]), 1)
+    play(simulation, [None])
+    assert (simulation.outcome.candidate, simulation.ended, simulation.decisions) == ([SHED], [0], 1)
+
+
+def test_a_request_on_a_candidate_that_goes_down_is_tried_elsewhere() -> None:
+    simulation = Simulation(world([1.0], events=[Event(1.2, 5.0, "down", "large")]), 1)
+    seen = play(simulation, [LARGE, 0])
+    assert [now for now, _, _ in seen] == pytest.approx([1.05, 1.2])
+    assert (seen[1][1].attempt, [candidate.name for candidate in seen[1][2]]) == (1, ["small"])
+    assert simulation.outcome.candidate == [SMALL]
+    assert simulation.outcome.on_time == [True]
+
+
+def test_without_slack_or_candidates_left_it_fails() -> None:
+    both = [Event(1.2, 5.0, "down", name) for name in ("large", "small")]
+    simulation = Simulation(world([1.0], events=both), 1)
+    assert len(play(simulation, [LARGE, 0])) == 2
+    assert simulation.outcome.candidate == [FAILED]
+    late = Simulation(world([1.0], deadline=0.2, events=both), 1)
+    assert len(play(late, [LARGE])) == 1
+    assert late.outcome.candidate == [FAILED]
+
+
+def test_a_candidate_found_away_is_not_ready_until_a_probe_finds_it_back() -> None:
+    times = [1.0, 1.3, 4.9, 7.9, 8.1]
+    seen = play(Simulation(world(times, events=[Event(1.2, 6.0, "down", "large")]), 1), [LARGE, 0, SMALL, *[SMALL] * 3])
+    ready = {round(now, 2): candidates[0].ready for now, _, candidates in seen if len(candidates) == 2}
+    assert ready == {1.05: True, 1.35: False, 4.95: False, 7.95: False, 8.15: True}
+    assert seen[2][2][0].error_rate == pytest.approx(0.2 * 0.5**0.015)
+
+
+def test_on_miss_fail_gives_up_at_the_deadline_and_frees_the_queue() -> None:
+    kind = RequestClass(TrafficClass("only", 0.65, on_miss="fail"), 1.0)
+    slow = Event(0.0, 0.3, "slow", "large", factor=2.0)
+    simulation = Simulation(world([0.0, 0.1, 1.02], classes=(kind,), events=[slow]), 1)
+    seen = play(simulation, [LARGE, LARGE, LARGE])
+    # The first runs on until 1.05, for nobody; the second would run after it if it were still in the queue.
+    assert (seen[2][2][LARGE].running, seen[2][2][LARGE].waiting) == (0, 0)
+    assert simulation.outcome.candidate == [FAILED, FAILED, LARGE]
+    assert simulation.outcome.finished_at[2] == pytest.approx(1.07 + 0.5 + 0.05)
+
+
+@pytest.mark.parametrize(("token_deadline", "on_time"), [(0.25, True), (0.15, False)])
+def test_every_token_of_a_stream_must_be_in_time(token_deadline: float, on_time: bool) -> None:
+    simulation = Simulation(streams([0.0], token_deadline=token_deadline), 1)
+    [(_, request, candidates)] = play(simulation, [LARGE])
+    assert (request.streaming, request.token_deadline_s) == (True, token_deadline)
+    assert candidates[0].predicted_finish_at == pytest.approx(0.15)
+    assert simulation.outcome.on_time == [on_time]
+    assert simulation.outcome.finished_at == [pytest.approx(0.05 + 0.1 + 2 * 0.2 + 0.05)]
+
+
+def test_a_stream_that_has_begun_is_not_tried_again() -> None:
+    workload = streams([0.0], answer_tokens=50)
+    simulation = Simulation(
+        world(
+            [0.0], classes=workload.classes, candidates=workload.candidates, events=[Event(1.0, 1.0, "down", "large")]
+        ),
+        1,
+    )
+    assert len(play(simulation, [LARGE])) == 1
+    assert simulation.outcome.candidate == [FAILED]
+
+
+def test_deciding_late_asks_again_when_a_candidate_has_room() -> None:
+    # One batch of two waits at the large model; the fourth request stays in the daemon.
+    simulation = Simulation(world([0.0, 0.01, 0.02, 0.03], deadline=9.0), 1, late=LateBinding())
+    seen = play(simulation, [LARGE] * 5)
+    assert [now for now, _, _ in seen] == pytest.approx([0.05, 0.06, 0.07, 0.08, 0.55])
+    assert seen[3][2][LARGE].waiting == seen[2][2][LARGE].waiting + 1 == 2
+    assert seen[4][2][LARGE].waiting == 0
+    assert simulation.outcome.candidate == [LARGE] * 4
+
+
+def test_deciding_late_counts_those_that_wait_ahead() -> None:
+    kinds = (RequestClass(TrafficClass("only", 9.0), 1.0),)
+    simulation = Simulation(world([0.0, 0.01, 0.02, 0.03, 0.04], classes=kinds), 1, late=LateBinding(batches=0.5))
+    # Room for one in the queue: three are held, and each is asked about behind those before it.
+    seen = play(simulation, [LARGE] * 30)
+    at_last_arrival = [candidates[LARGE].waiting for now, _, candidates in seen if now == pytest.approx(0.09)]
+    assert at_last_arrival == [1, 2, 3]
+    assert simulation.outcome.candidate == [LARGE] * 5
+
+
+def test_deciding_late_ends_though_a_candidate_was_away() -> None:
+    simulation = Simulation(
+        world([0.0, 1.0, 1.01], deadline=30.0, events=[Event(0.2, 5.0, "down", "large")]), 1, late=LateBinding()
+    )
+    while simulation.advance() is not None:
+        _, candidates = simulation.view()
+        ready = [position for position, candidate in enumerate(candidates) if candidate.ready]
+        simulation.decide(Choice(ready[0] if ready else 0))
+    assert simulation.outcome.candidate == [SMALL] * 3

@@ -264,7 +264,7 @@ def load(
     """The configuration with this process's environment and what this version has. Raises `ConfigError`."""
     available = Available(
         schedulers=tuple(SCHEDULERS),
-        policies=(*POLICIES_WITH_ARGUMENT, *POLICIES),
+        policies=(*(name for name, (argument, _) in POLICIES_WITH_ARGUMENT.items() if argument == "model"), *POLICIES),
         congestion_controls=CONGESTION_CONTROLS,
     )
     return load_config(

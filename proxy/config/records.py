@@ -22,7 +22,24 @@ Role = Literal["proxy", "daemon"]
 """What a machine runs; also the name of its section."""
 
 SCHEDULERS = ("rr", "fcfs", "edf", "absolute", "multilevel", "adaptive", "weighted")
-POLICIES = ("dqn", "slackfit", "greedy", "least_loaded", "round_robin", "static")
+POLICIES = (
+    "dqn",
+    "slackfit",
+    "greedy",
+    "least_loaded",
+    "round_robin",
+    "static",
+    # to compare with
+    "greedy_earliest",
+    "earliest_finish",
+    "latest_finish",
+    "least_positive_headroom",
+    "infaas",
+    "model_switching",
+    "proteus_lite",
+    "power_of_two",
+    "random",
+)
 CONGESTION_CONTROLS = ("reno", "cubic", "bbr")
 
 _DATAGRAM = Size(at_least=1200, at_most=16383, auto=True)

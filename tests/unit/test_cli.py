@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -21,8 +22,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
     """Run `headway` in a directory of its own: exit code, standard output, standard error."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -34,7 +37,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         code = exited.value.code
         return code if isinstance(code, int) else 0, captured.out, captured.err
 
-    return run_main
+    yield run_main
+    # What a command set up writes to this test's standard error, which is closed after it.
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_version(run: Run) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import enum
 
 ALONE_DOWN_GAIN = 0.75
-"""What one round trip of `UP` has put into the queue leaves it in one (as in BBRv1's cycle, and in BBRv2's). With 0.8
-the requests of one run in three waited for losses (both directions full, six runs in virtual time)."""
+"""What one round trip of `UP` has put into the queue leaves it in one (as in BBRv1's cycle, and in BBRv2's)."""
 CRUISE_SLACK_S = 0.003
 CRUISE_SLOPE = 0.5
 CRUISE_FLOOR = 0.9

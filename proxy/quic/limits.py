@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -53,20 +52,4 @@ class ServedTunnel:
     """The proxy's address."""
     calls: int
     """Calls under way."""
-    path: PathStatistics
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionStatistics:
-    """What waits on a connection, for whom, and on what path."""
-
-    streams: int
-    """Streams that are open."""
-    streams_ready: int
-    """Streams that have something to send and may."""
-    pending_bytes: int
-    """What they have to send."""
-    scheduler: str
-    scheduler_data: Mapping[str, str | int | float]
-    """What the scheduler tells of itself for the log."""
     path: PathStatistics

@@ -14,8 +14,9 @@ from proxy.config import ControlTlsSettings
 from proxy.control import methods
 from proxy.control.methods import Method
 from proxy.control.service import ControlService
-from proxy.errors import CallError, Code, HeadwayError
+from proxy.errors import CallError, Code
 from proxy.http2.incoming import readable_peer
+from proxy.http2.listening import add_port
 from proxy.http2.statuses import to_grpc
 from proxy.pb.headway.v1 import control_pb2 as pb
 
@@ -78,16 +79,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. Raises `HeadwayError` naming the address if that is not possible."""
-        settings = self._settings
-        try:
-            if settings.tls is None:
-                self._port = self._server.add_insecure_port(settings.address)
-            else:
-                self._port = self._server.add_secure_port(settings.address, _credentials(settings.tls))
-        except (RuntimeError, OSError) as error:
-            raise HeadwayError(f"can't listen on {settings.address}: {error}") from None
-        if self._port == 0:
-            raise HeadwayError(f"can't listen on {settings.address}")
+        self._port = add_port(self._server, self._settings.address, self._settings.tls)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -152,11 +144,3 @@ def _caller(context: Context) -> str:
     peer = readable_peer(context.peer())
     names = b", ".join(context.peer_identities() or ()).decode(errors="replace")
     return f"{peer} ({names})" if names else peer
-
-
-def _credentials(tls: ControlTlsSettings) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(tls.key.read_bytes(), tls.cert.read_bytes())],
-        root_certificates=tls.client_ca.read_bytes(),
-        require_client_auth=True,
-    )

@@ -11,8 +11,8 @@ import grpc.aio
 
 from proxy.clock import Clock
 from proxy.config import TlsSettings
-from proxy.errors import HeadwayError
 from proxy.http2.incoming import GenericHandler, plain_head
+from proxy.http2.listening import add_port
 from proxy.tunnel.exchange import CallHandler
 
 logger = logging.getLogger(__name__)
@@ -77,16 +77,7 @@ class EdgeServer:
 
     async def start(self) -> None:
         """Listen. Raises `HeadwayError` naming the address if that is not possible."""
-        settings = self._settings
-        try:
-            if settings.tls is None:
-                self._port = self._server.add_insecure_port(settings.address)
-            else:
-                self._port = self._server.add_secure_port(settings.address, _credentials(settings.tls))
-        except (RuntimeError, OSError) as error:
-            raise HeadwayError(f"can't listen on {settings.address}: {error}") from None
-        if self._port == 0:
-            raise HeadwayError(f"can't listen on {settings.address}")
+        self._port = add_port(self._server, self._settings.address, self._settings.tls)
         await self._server.start()
 
     async def drain(self, *, timeout_s: float) -> bool:
@@ -111,12 +102,3 @@ class EdgeServer:
             self._idle.clear()
         else:
             self._idle.set()
-
-
-def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
-    root = tls.client_ca.read_bytes() if tls.client_ca is not None else None
-    return grpc.ssl_server_credentials(
-        [(tls.key.read_bytes(), tls.cert.read_bytes())],
-        root_certificates=root,
-        require_client_auth=root is not None,
-    )

@@ -18,6 +18,7 @@ from proxy.control_call import CONTROL_PATH, serve_control
 from proxy.edge.server import server_options
 from proxy.errors import CallError, Code, HeadwayError
 from proxy.http2.incoming import GenericHandler, readable_peer
+from proxy.http2.listening import server_credentials
 from proxy.tcp.fields import read_fields
 from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, IncomingCall
 from proxy.tunnel.gate import Gate, PeerClock
@@ -82,12 +83,7 @@ class TcpServer:
     async def start(self) -> None:
         """Listen. Raises `HeadwayError` naming the address if that is not possible."""
         settings = self._settings
-        root = settings.client_ca.read_bytes() if settings.client_ca is not None else None
-        credentials = grpc.ssl_server_credentials(
-            [(settings.key.read_bytes(), settings.cert.read_bytes())],
-            root_certificates=root,
-            require_client_auth=root is not None,
-        )
+        credentials = server_credentials(settings)
         try:
             self._port = self._server.add_secure_port(settings.address, credentials)
         except RuntimeError as error:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 
 from policies.profile import Profile
 from policies.selection.base import Candidate
 from policies.selection.forecast import Forecast, make_forecast
-
-RECENT_WEIGHT = 0.2
-"""Of the newest answer in the recent mean: about ten answers make up nine tenths of it."""
-ERROR_HALF_LIFE_S = 10.0
-"""A model that is no longer asked because it failed is worth another try after a few of these."""
-RETRY_AFTER_S = 1.0
-"""A model found away counts as ready again after this long, so that its return is noticed without a probe, too."""
-PROBE_VALID_S = 3.0
-"""How long a probe's "not ready" holds: three probes at one a second."""
+from policies.selection.health import RECENT_WEIGHT, Health
 
 
-class CandidateAccount:
+class CandidateAccount(Health):
     """Running, waiting, latency, errors and readiness of a candidate that has a profile."""
 
     __slots__ = (
-        "_away_until",
-        "_error_rate",
-        "_error_rate_at",
         "_recent_s",
         "_sent_at",
         "forecast",
@@ -36,6 +24,7 @@ class CandidateAccount:
     )
 
     def __init__(self, name: str, *, instance: str, quality: float, profile: Profile) -> None:
+        super().__init__()
         self.name = name
         self.instance = instance
         self.quality = quality
@@ -43,9 +32,6 @@ class CandidateAccount:
         self.forecast: Forecast = make_forecast(profile)
         self._sent_at: dict[Hashable, float] = {}
         self._recent_s: float | None = None
-        self._error_rate = 0.0
-        self._error_rate_at = 0.0
-        self._away_until = -math.inf
 
     def __repr__(self) -> str:
         return f"<CandidateAccount {self.name} {self.forecast.running} running, {self.forecast.waiting} waiting>"
@@ -68,33 +54,17 @@ class CandidateAccount:
         else:
             self._recent_s += (latency_s - self._recent_s) * RECENT_WEIGHT
         if self._error_rate:
-            self._count(failed=0.0, now=now)
+            self.count(failed=False, now=now)
 
     def failed(self, key: Hashable, *, now: float) -> None:
         """The request failed through the model's fault."""
         self.abandoned(key, now=now)
-        self._count(failed=1.0, now=now)
+        self.count(failed=True, now=now)
 
     def abandoned(self, key: Hashable, *, now: float) -> None:
         """The request was given up, which says nothing about the model."""
         del self._sent_at[key]
         self.forecast.ended(key, answered=False, messages=0, now=now)
-
-    def away(self, *, now: float) -> None:
-        """A request found the model away."""
-        self._away_until = max(self._away_until, now + RETRY_AFTER_S)
-
-    def probed(self, *, ready: bool, now: float) -> None:
-        """The model was asked whether it is ready."""
-        self._away_until = -math.inf if ready else now + PROBE_VALID_S
-
-    def ready(self, *, now: float) -> bool:
-        """Whether requests may be sent to it, as far as is known."""
-        return now >= self._away_until
-
-    def error_rate(self, *, now: float) -> float:
-        """Recent share of requests that failed, 0 to 1; halves every `ERROR_HALF_LIFE_S` without requests."""
-        return self._error_rate * 0.5 ** ((now - self._error_rate_at) / ERROR_HALF_LIFE_S) if self._error_rate else 0.0
 
     def candidate(self, *, prompt_tokens: int = 0, ahead: int = 0, now: float) -> Candidate:
         """The model as a policy sees it, for a request behind `ahead` others that are to be sent to it first."""
@@ -114,7 +84,3 @@ class CandidateAccount:
             forecast.slow_down(now=now),
             profile=self.profile,
         )
-
-    def _count(self, *, failed: float, now: float) -> None:
-        self._error_rate = self.error_rate(now=now) * (1 - RECENT_WEIGHT) + failed * RECENT_WEIGHT
-        self._error_rate_at = now

@@ -6,22 +6,14 @@ the model's queue is known only where somebody reads it from Triton and tells (`
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from policies.selection.base import Candidate
+from policies.selection.health import RECENT_WEIGHT, Health
 from proxy.errors import Code
 
-RECENT_WEIGHT = 0.2
-"""Of the newest answer in the recent mean: about ten answers make up nine tenths of it."""
 LONG_RUN_WEIGHT = 0.005
 """Of the newest answer in the long-run mean: about five hundred answers make up nine tenths of it."""
-ERROR_HALF_LIFE_S = 10.0
-"""A model that is no longer asked because it failed is worth another try after a few of these."""
-RETRY_AFTER_S = 1.0
-"""A model found away counts as ready again after this long, so that without a probe, too, its return is noticed."""
-PROBE_VALID_S = 3.0
-"""How long a probe's "not ready" holds: three probes at the interval of `proxy.daemon.probe`."""
 
 MODEL_FAULTS = frozenset({Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS})
 """Statuses that tell against the model; others tell against the request."""
@@ -39,10 +31,11 @@ class LoadStatistics:
     """Given up before they ended: cancelled by the caller, or late."""
 
 
-class ModelLoad:
+class ModelLoad(Health):
     """The account of one model on one Triton, shared by all routes that have it as a candidate."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._in_flight = 0
         self._finished = 0
         self._failed = 0
@@ -50,9 +43,6 @@ class ModelLoad:
         self._queued = 0
         self._recent_s: float | None = None
         self._long_run_s = 0.0
-        self._error_rate = 0.0
-        self._error_rate_at = 0.0
-        self._away_until = -math.inf
 
     def __repr__(self) -> str:
         latency = "no answer yet" if self._recent_s is None else f"{self._recent_s * 1000:.1f} ms"
@@ -72,8 +62,7 @@ class ModelLoad:
         self._finished += 1
         failed = code in MODEL_FAULTS
         self._failed += failed
-        self._error_rate = self.error_rate(now=now) * (1 - RECENT_WEIGHT) + failed * RECENT_WEIGHT
-        self._error_rate_at = now
+        self.count(failed=failed, now=now)
         if code == Code.OK:
             self._answered(now - sent_at)
 
@@ -85,22 +74,6 @@ class ModelLoad:
     def queued(self, count: int) -> None:
         """Triton reports this many requests waiting in the model's queue."""
         self._queued = count
-
-    def away(self, *, now: float) -> None:
-        """A request found the model or its Triton away."""
-        self._away_until = max(self._away_until, now + RETRY_AFTER_S)
-
-    def probed(self, *, ready: bool, now: float) -> None:
-        """Triton was asked whether the model is ready."""
-        self._away_until = -math.inf if ready else now + PROBE_VALID_S
-
-    def ready(self, *, now: float) -> bool:
-        """Whether requests may be sent to it, as far as is known."""
-        return now >= self._away_until
-
-    def error_rate(self, *, now: float) -> float:
-        """Recent share of requests that failed, 0 to 1; halves every `ERROR_HALF_LIFE_S` without requests."""
-        return self._error_rate * 0.5 ** ((now - self._error_rate_at) / ERROR_HALF_LIFE_S) if self._error_rate else 0.0
 
     def candidate(self, model: str, triton: str, quality: float, *, now: float) -> Candidate:
         """The model as a policy sees it."""

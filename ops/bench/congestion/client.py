@@ -20,7 +20,6 @@ import contextlib
 import json
 import random
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ import grpc
 import grpc.aio
 import uvloop
 
+from ops.bench.commands import answer_commands
 from ops.bench.congestion.backend import SINK, SOURCE, arrivals_file
 from ops.bench.network.backend import METHOD
 from ops.bench.network.client import run, warm_up
@@ -208,12 +208,8 @@ class Client:
 
 
 async def _main() -> None:
-    commands = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     client = Client()
-    print(json.dumps({}), flush=True)
-    async for line in commands:
-        print(json.dumps(await client.answer(json.loads(line))), flush=True)
+    await answer_commands(client.answer)
     await client.close()
 
 

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ops.bench.headway import merged
-from ops.bench.network.keys import Keys
+from ops.bench.network.keys import Keys, read_file
 from ops.bench.scenario import ScenarioError
 from ops.link import LinkError, parse_link
 from ops.link.description import read_value
@@ -149,20 +146,7 @@ _NOT_IN_A_CELL = {
 
 def read_scenario(path: Path, *, quick: bool = False, over: Mapping[str, Any] | None = None) -> CongestionScenario:
     """Read a file, with its `quick` keys and then those of `over` laid on it. Raises `ScenarioError`."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
-    try:
-        keys = Keys(content, "", _TOP)
-        replaced = keys.mapping("quick")
-        Keys(replaced, "quick", [key for key in _TOP if key != "quick"])
-        source = {key: value for key, value in content.items() if key != "quick"}
-        if quick:
-            source = merged(source, replaced)
-        return parse_scenario(merged(source, over or {}))
-    except ScenarioError as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    return read_file(path, _TOP, parse_scenario, quick=quick, over=over)
 
 
 def parse_scenario(source: Mapping[str, Any]) -> CongestionScenario:

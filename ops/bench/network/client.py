@@ -14,9 +14,7 @@ FILEs are JSON: a list of `Request`s, a list of `Outcome`s. A command that fails
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +24,7 @@ import grpc
 import grpc.aio
 import uvloop
 
+from ops.bench.commands import answer_commands
 from ops.bench.network.backend import METHOD, SERVED_AT
 from ops.bench.network.requests import Outcome, Request, read_requests, write_outcomes
 from ops.bench.serving import UNLIMITED
@@ -116,12 +115,8 @@ class _Client:
 
 
 async def _main() -> None:
-    commands = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     client = _Client()
-    print(json.dumps({}), flush=True)
-    async for line in commands:
-        print(json.dumps(await client.answer(json.loads(line))), flush=True)
+    await answer_commands(client.answer)
     await client.close()
 
 

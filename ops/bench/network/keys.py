@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
+import yaml
+
+from ops.bench.headway import merged
 from ops.bench.scenario import ScenarioError
+
+Scenario = TypeVar("Scenario")
 
 
 class Keys:
@@ -107,3 +113,30 @@ class Keys:
             known = f" of {', '.join(allowed)}" if allowed is not None else ""
             raise ScenarioError(f"{self._name(key)}: {value!r} is not a name{known}")
         return value
+
+
+def read_file(
+    path: Path,
+    allowed: Collection[str],
+    parse: Callable[[Mapping[str, Any]], Scenario],
+    *,
+    quick: bool = False,
+    over: Mapping[str, Any] | None = None,
+) -> Scenario:
+    """What `parse` makes of a file, with its `quick` keys and then those of `over` laid on it.
+
+    Raises `ScenarioError`.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    try:
+        replaced = Keys(content, "", allowed).mapping("quick")
+        Keys(replaced, "quick", [key for key in allowed if key != "quick"])
+        source = {key: value for key, value in content.items() if key != "quick"}
+        if quick:
+            source = merged(source, replaced)
+        return parse(merged(source, over or {}))
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from error

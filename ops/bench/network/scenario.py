@@ -10,10 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ops.bench.headway import merged
-from ops.bench.network.keys import Keys
+from ops.bench.network.keys import Keys, read_file
 from ops.bench.scenario import ScenarioError
 from ops.link import LinkError, LinkSettings, parse_link
 from ops.link.settings import as_json
@@ -112,20 +109,7 @@ class NetworkScenario:
 
 def read_scenario(path: Path, *, quick: bool = False, over: Mapping[str, Any] | None = None) -> NetworkScenario:
     """Read a file, with its `quick` keys and then those of `over` laid on it. Raises `ScenarioError`."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
-    try:
-        keys = Keys(content, "", _TOP)
-        replaced = keys.mapping("quick")
-        Keys(replaced, "quick", [key for key in _TOP if key != "quick"])
-        source = {key: value for key, value in content.items() if key != "quick"}
-        if quick:
-            source = merged(source, replaced)
-        return parse_scenario(merged(source, over or {}), directory=path.parent)
-    except ScenarioError as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    return read_file(path, _TOP, lambda source: parse_scenario(source, directory=path.parent), quick=quick, over=over)
 
 
 def parse_scenario(source: Mapping[str, Any], *, directory: Path) -> NetworkScenario:

@@ -116,19 +116,23 @@ def latency_cdfs(entries: Sequence[Entry]) -> Figure:
             some = [entry for entry in entries if entry["flows"][0] == text and entry["loss"] == loss]
             for phase, colour in (("idle", "#999999"), ("flood", "#0072b2")):
                 all_of = [value for entry in some for value in entry["probes"][phase]["latencies_s"]]
-                answered = sorted(value for value in all_of if value is not None)
+                answered = sorted(value * 1000 for value in all_of if value is not None)
                 shares = [(number + 1) / len(all_of) for number in range(len(answered))]
                 axes.step(answered, shares, where="post", color=colour, label={"idle": "idle link"}.get(phase, "flood"))
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("{x:g}")
+            axes.tick_params(axis="x", which="both", labelsize="x-small", labelrotation=45)
             axes.grid(alpha=0.3)
             axes.set_ylim(0, 1.02)
             if row == 0:
                 axes.set_title(text)
         panels[row][0].set_ylabel(f"loss {loss * 100:g} %\nshare answered within")
     for axes in panels[-1]:
-        axes.set_xlabel("latency (s)")
+        axes.set_xlabel("latency (ms)")
     figure.suptitle(
-        f"Real-time requests on an idle link and under a flood of bulk calls, deadline {entries[0]['event']}, all seeds"
+        "Real-time requests on an idle link and under a flood\n"
+        f"of bulk calls with deadline: {entries[0]['event']}; all seeds"
     )
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right center")
     return figure

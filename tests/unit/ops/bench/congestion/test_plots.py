@@ -83,7 +83,7 @@ def test_goodput_against_loss() -> None:
 def test_a_step_for_each_answer_of_all_requests() -> None:
     figure = latency_cdfs(entries("realtime"))
     idle = next(one for one in figure.axes[0].lines if one.get_label() == "idle link")
-    assert np.asarray(idle.get_xdata()).tolist() == [0.1, 0.2]
+    assert np.asarray(idle.get_xdata()).tolist() == [100.0, 200.0]  # milliseconds
     assert np.asarray(idle.get_ydata()).tolist() == pytest.approx([1 / 3, 2 / 3])
 
 

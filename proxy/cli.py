@@ -21,6 +21,15 @@ import typer
 from policies.scheduling.registry import SCHEDULERS
 from policies.selection.registry import POLICIES, POLICIES_WITH_ARGUMENT
 from proxy.commands.ctl import make_ctl
+from proxy.commands.evaluate import EPILOG as EVALUATE_EPILOG
+from proxy.commands.evaluate import evaluate
+from proxy.commands.many_values import ManyValues
+from proxy.commands.profile import EPILOG as PROFILE_EPILOG
+from proxy.commands.profile import make_profile
+from proxy.commands.trace import EPILOG as TRACE_EPILOG
+from proxy.commands.trace import trace
+from proxy.commands.train import EPILOG as TRAIN_EPILOG
+from proxy.commands.train import train
 from proxy.config import Available, Config, Override, load_config
 from proxy.config.load import ROLES
 from proxy.config.records import Role
@@ -183,7 +192,7 @@ def check(
     """Check a configuration, its certificates, and that daemons and Tritons answer.
 
     One line for each problem: file and line, key, what is wrong, what is allowed. Exit code 1 when there is any. A line
-    that begins with `note:` is none: it names a setting that has no effect in this version.
+    that begins with `note:` is none: it names a setting that may not do what is expected.
     """
     from proxy.commands.check import check_config
 
@@ -331,6 +340,10 @@ def _set_up(level: str, as_json: bool) -> None:  # noqa: FBT001
 
 
 app.add_typer(make_ctl(load=load, run=run_async), name="ctl")
+app.command("evaluate", cls=ManyValues, epilog=EVALUATE_EPILOG)(evaluate)
+app.command("profile", epilog=PROFILE_EPILOG)(make_profile(load=load, run=run_async, now=lambda: datetime.now(UTC)))
+app.command("trace", epilog=TRACE_EPILOG)(trace)
+app.command("train", epilog=TRAIN_EPILOG)(train)
 
 
 if __name__ == "__main__":

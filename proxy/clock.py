@@ -21,6 +21,14 @@ class MonotonicClock:
         return time.monotonic()
 
 
+class ThreadCpuClock:
+    """CPU time of the thread that asks: stands still while other processes and threads have their turn."""
+
+    def now(self) -> float:
+        """Seconds since the thread began."""
+        return time.thread_time()
+
+
 def wall_ns() -> int:
     """Nanoseconds since 1970 on the wall clock, which may jump: for time stamps in traces, never for deadlines."""
     return time.time_ns()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import overhead, report, scheduler
+from ops.bench import decision, overhead, report, scheduler
 from ops.bench.congestion import experiment as congestion
 from ops.bench.network import experiment as network
 from ops.bench.processes import ROOT, ChildError
@@ -34,6 +34,9 @@ class Experiment:
 EXPERIMENTS = {
     "congestion": Experiment(
         "what the congestion controllers make of the link", congestion.add_arguments, congestion.run
+    ),
+    "decision": Experiment(
+        "what choosing a model costs, by policy and candidates", decision.add_arguments, decision.run
     ),
     "network": Experiment(
         "what order, congestion control and transport do to deadlines", network.add_arguments, network.run

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ops.bench.figures import Measurement
 from ops.bench.processes import Child, python, started
-
-
-class LoadError(Exception):
-    """A path could not be used. The text says what its calls got."""
 
 
 class LoadGenerator:
@@ -23,8 +17,8 @@ class LoadGenerator:
         self._child = child
 
     async def probe(self, address: str, *, timeout_s: float) -> None:
-        """Wait until a call comes back with the right answer. Raises `LoadError` when none does in time."""
-        await self._ask({"probe": address, "timeout": timeout_s})
+        """Wait until a call comes back with the right answer. Raises `CommandError` when none does in time."""
+        await self._child.ask({"probe": address, "timeout": timeout_s})
 
     async def measure(
         self,
@@ -38,7 +32,7 @@ class LoadGenerator:
         pids: Sequence[int],
     ) -> Measurement:
         """Latency and rate of `callers` callers, and the CPU time of `pids` meanwhile."""
-        answer = await self._ask(
+        answer = await self._child.ask(
             {
                 "measure": address,
                 "body": body_bytes,
@@ -52,22 +46,12 @@ class LoadGenerator:
         return Measurement(**answer)
 
     async def hold(self, address: str, *, streams: int) -> None:
-        """Open streams that stay idle until `release`. Raises `LoadError` when not all of them open."""
-        await self._ask({"hold": address, "streams": streams})
+        """Open streams that stay idle until `release`. Raises `CommandError` when not all of them open."""
+        await self._child.ask({"hold": address, "streams": streams})
 
     async def release(self) -> None:
         """Cancel the streams that are held."""
-        await self._ask({"release": True})
-
-    async def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        self._child.write(json.dumps(command))
-        while not (line := await self._child.lines.get()).startswith("{"):
-            if not line and (ended := self._child.ended()) is not None:
-                raise ended
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise LoadError(answer["error"])
-        return answer
+        await self._child.ask({"release": True})
 
 
 @contextlib.asynccontextmanager

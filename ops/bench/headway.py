@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ops.bench.certificates import Certificates
-from ops.bench.processes import Child, started
+from ops.bench.processes import Child, Program, listens, started_together
 from ops.bench.profiling import Profiling
 from proxy.testing.ports import free_port
 
@@ -96,25 +96,17 @@ async def running_headway(
     )
     file = directory / "headway.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))
-    async with contextlib.AsyncExitStack() as stack:
-        children: list[Child] = []
-        for role in ("daemon", "proxy"):
-            child = started(
-                f"{name} {role}",
-                _command(role, file, settings.profiling.command(f"{name}-{role}") if settings.profiling else ()),
-                log=directory / f"{role}.log",
-                ready=_listens,
-                environment=settings.environment,
-                # calls are over when it ends, and what is left is to close connections and to write traces and profiles
-                stop_timeout_s=10.0,
-            )
-            children.append(await stack.enter_async_context(child))
-        daemon, proxy = children
+    programs = {
+        f"{name} {role}": Program(
+            _command(role, file, settings.profiling.command(f"{name}-{role}") if settings.profiling else ()),
+            directory / f"{role}.log",
+            listens,
+        )
+        for role in ("daemon", "proxy")
+    }
+    async with started_together(programs, environment=settings.environment) as children:
+        daemon, proxy = children.values()
         yield RunningHeadway(proxy_address, proxy, daemon)
-
-
-def _listens(line: str) -> bool:
-    return " listens on " in line
 
 
 def _command(role: str, file: Path, profiler: tuple[str, ...]) -> list[str]:

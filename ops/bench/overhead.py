@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.bench.certificates import make_certificates
-from ops.bench.client import LoadError, LoadGenerator, load_generator
+from ops.bench.client import LoadGenerator, load_generator
 from ops.bench.figures import Measurement, Spread, compare
 from ops.bench.headway import HeadwaySettings
 from ops.bench.peers import PEERS, Surroundings, Way
-from ops.bench.processes import ChildError, python, started
+from ops.bench.processes import ChildError, CommandError, python, started
 from ops.bench.profiled import begin
 from ops.bench.profiling import Profiling
 from ops.bench.report import Report
@@ -163,7 +163,7 @@ async def measure(scenario: OverheadScenario, console: Console, profiling: Profi
         for peer in scenario.peers:
             try:
                 ways[peer] = await stack.enter_async_context(_open(peer, around, load))
-            except (ChildError, LoadError) as error:
+            except ChildError as error:
                 found.unavailable[peer] = str(error)
             else:
                 if profiling is not None and peer.startswith("headway-"):
@@ -179,13 +179,13 @@ async def measure(scenario: OverheadScenario, console: Console, profiling: Profi
 
 @contextlib.asynccontextmanager
 async def _open(peer: str, around: Surroundings, load: LoadGenerator) -> AsyncIterator[Way]:
-    """The path, when a call has come back over it. Raises `ChildError` or `LoadError` with the reason why not."""
+    """The path, when a call has come back over it. Raises `ChildError` with the reason why not."""
     async with PEERS[peer](peer, around) as way:
         for left in reversed(range(START_TRIES)):
             try:
                 await load.probe(way.address, timeout_s=1.0)
                 break
-            except LoadError:
+            except CommandError:
                 for child in way.children:
                     if (ended := child.ended()) is not None:
                         raise ended from None
@@ -208,7 +208,7 @@ async def _held(ways: dict[str, Way], streams: int, directory: Path, found: Foun
             )
             try:
                 await holder.hold(way.address, streams=streams)
-            except LoadError as error:
+            except CommandError as error:
                 found.unavailable[f"{peer}, {streams} idle streams"] = str(error)
             else:
                 usable[peer] = way

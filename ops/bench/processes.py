@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.subprocess
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proxy import tasks
 from proxy.children import send_signal
@@ -26,7 +28,21 @@ _LINE_BYTES = 1 << 20
 
 
 class ChildError(Exception):
-    """A program did not start, or ended early. The text has the end of what it wrote."""
+    """A program did not start, ended early or is silent. The text has the end of what it wrote."""
+
+
+class CommandError(ChildError):
+    """A program has answered a command with an error, which is the text."""
+
+
+def starts_json(line: str) -> bool:
+    """Whether a line is what our own programs write: a JSON object."""
+    return line.startswith("{")
+
+
+def listens(line: str) -> bool:
+    """Whether headway says with this line that it is ready."""
+    return " listens on " in line
 
 
 @dataclass(slots=True)
@@ -45,6 +61,25 @@ class Child:
         """Send it a line, where it was started with `talks`."""
         assert self.process.stdin is not None  # noqa: S101 -- asked for in started()
         self.process.stdin.write(line.encode() + b"\n")
+
+    async def ask(self, command: Mapping[str, Any], *, limit_s: float | None = None) -> dict[str, Any]:
+        """Its answer to a command (`ops.bench.commands`), where it was started with `talks`.
+
+        Raises `CommandError` for an answer that is an error, `ChildError` when it ends instead or takes longer.
+        """
+        self.write(json.dumps(command))
+        try:
+            async with asyncio.timeout(limit_s):
+                while not starts_json(line := await self.lines.get()):
+                    if not line and (ended := self.ended()) is not None:
+                        raise ended
+        except TimeoutError:
+            tail = "\n".join(self.tail)
+            raise ChildError(f"{self.name} has not answered after {limit_s:g} s:\n{tail}") from None
+        answer: dict[str, Any] = json.loads(line)
+        if error := answer.get("error"):
+            raise CommandError(error)
+        return answer
 
     @property
     def pid(self) -> int:
@@ -69,7 +104,7 @@ async def started(
     command: Sequence[str],
     *,
     log: Path,
-    ready: Callable[[str], bool] = lambda line: line.startswith("{"),
+    ready: Callable[[str], bool] = starts_json,
     environment: Mapping[str, str] | None = None,
     talks: bool = False,
     start_timeout_s: float = 15.0,
@@ -111,6 +146,52 @@ async def started(
         await keeper
         if became_ready.done() and not became_ready.cancelled():
             became_ready.exception()  # read, so that an early end beside another error is not reported twice
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One of several programs that are started together."""
+
+    command: Sequence[str]
+    log: Path
+    """Where its output goes."""
+    ready: Callable[[str], bool] = starts_json
+    """Whether it says with this line that it is ready."""
+    talks: bool = False
+    """Whether it reads commands."""
+
+
+@contextlib.asynccontextmanager
+async def started_together(
+    programs: Mapping[str, Program], *, environment: Mapping[str, str] | None = None, start_timeout_s: float = 15.0
+) -> AsyncIterator[dict[str, Child]]:
+    """Run programs until the block ends, which begins when all of them are ready: the children, by the same names.
+
+    Raises `ChildError`, the first one's, when any does not start; the others have ended then.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        children: dict[str, Child] = {}
+
+        async def start(name: str, program: Program) -> None:
+            children[name] = await stack.enter_async_context(
+                started(
+                    name,
+                    program.command,
+                    log=program.log,
+                    ready=program.ready,
+                    environment=environment,
+                    talks=program.talks,
+                    start_timeout_s=start_timeout_s,
+                )
+            )
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, program in programs.items():
+                    group.create_task(start(name, program), name=f"start {name}")
+        except* ChildError as failed:
+            raise failed.exceptions[0] from None
+        yield {name: children[name] for name in programs}
 
 
 async def _keep_output(

@@ -8,28 +8,37 @@ from policies.profile import Profile
 from policies.selection.base import Candidate
 from policies.selection.forecast import Forecast, make_forecast
 from policies.selection.health import RECENT_WEIGHT, Health
+from policies.selection.learned_latency import LearnedLatency
 
 
 class CandidateAccount(Health):
-    """Running, waiting, latency, errors and readiness of a candidate that has a profile."""
+    """Running, waiting, latency, errors and readiness of one model on one Triton.
+
+    With a profile it predicts when the model would answer; without, its answers tell how long it takes.
+    """
 
     __slots__ = (
+        "_others_waiting",
         "_recent_s",
         "_sent_at",
         "forecast",
+        "gpu_load",
         "instance",
         "name",
         "profile",
         "quality",
     )
 
-    def __init__(self, name: str, *, instance: str, quality: float, profile: Profile) -> None:
+    def __init__(self, name: str, *, instance: str, quality: float, profile: Profile | None = None) -> None:
         super().__init__()
         self.name = name
         self.instance = instance
         self.quality = quality
         self.profile = profile
-        self.forecast: Forecast = make_forecast(profile)
+        self.forecast: Forecast | LearnedLatency = LearnedLatency() if profile is None else make_forecast(profile)
+        self.gpu_load: float | None = None
+        """Utilisation of its GPU as last read, 0 to 1; None while nobody reads it."""
+        self._others_waiting = 0
         self._sent_at: dict[Hashable, float] = {}
         self._recent_s: float | None = None
 
@@ -40,6 +49,17 @@ class CandidateAccount(Health):
         """A request goes to the model; `ended` follows for each."""
         self._sent_at[key] = now
         self.forecast.sent(key, prompt_tokens=prompt_tokens, now=now)
+
+    def queued(self, count: int) -> None:
+        """The model's queue is said to hold this many requests; 0 when nobody can say any more.
+
+        More than were sent from here and have not ended must be somebody else's: they are ahead of the next request
+        until another count comes. How many of its own wait is for the forecast to tell, which knows of every request
+        since; only where there is no profile does the count stand for that.
+        """
+        self._others_waiting = max(0, count - len(self._sent_at))
+        if isinstance(self.forecast, LearnedLatency):
+            self.forecast.queued(count - self._others_waiting)
 
     def began(self, key: Hashable, *, now: float) -> None:
         """The first message of a longer answer came."""
@@ -66,14 +86,20 @@ class CandidateAccount(Health):
         del self._sent_at[key]
         self.forecast.ended(key, answered=False, messages=0, now=now)
 
-    def candidate(self, *, prompt_tokens: int = 0, ahead: int = 0, now: float) -> Candidate:
-        """The model as a policy sees it, for a request behind `ahead` others that are to be sent to it first."""
+    def candidate(
+        self, *, prompt_tokens: int = 0, ahead: int = 0, quality: float | None = None, now: float
+    ) -> Candidate:
+        """The model as a policy sees it, for a request behind `ahead` others that are to be sent to it first.
+
+        `quality` is that of one route, where routes differ in what they think of the model.
+        """
         forecast = self.forecast
+        ahead += self._others_waiting
         finish_at, batch = forecast.predict(prompt_tokens=prompt_tokens, ahead=ahead, now=now)
         return Candidate(
             self.name,
             self.instance,
-            self.quality,
+            self.quality if quality is None else quality,
             now >= self._away_until,
             forecast.running,
             forecast.waiting + ahead,
@@ -82,5 +108,6 @@ class CandidateAccount(Health):
             self._recent_s,
             self.error_rate(now=now) if self._error_rate else 0.0,
             forecast.slow_down(now=now),
-            profile=self.profile,
+            self.gpu_load,
+            self.profile,
         )

@@ -83,9 +83,11 @@ class Candidate:
     error_rate: float = 0.0
     """Recent share of requests that failed through the model's fault, 0 to 1."""
     slow_down: float = 1.0
-    """Recent latency over its long-run mean; 1 when it is as ever."""
+    """How much longer it takes of late than it should, at least 1: recent batches over their profiled time, with the
+    one that is overdue by most; without a profile, recent latency over its long-run mean.
+    """
     gpu_load: float | None = None
-    """Utilisation of the GPU it runs on, 0 to 1; None when not measured."""
+    """Utilisation of the GPUs of its Triton, 0 to 1; None when not measured."""
     profile: Profile | None = None
     """How long it takes by batch size, measured beforehand; None where nobody measured it."""
 
@@ -107,6 +109,8 @@ class Choice:
     """What the policy gave each candidate, in their order and with shed last if it scores that; empty if it has no
     scores.
     """
+    fallback: str = ""
+    """Why another policy decided than the one that was to; empty when it did itself."""
 
     @property
     def shed(self) -> bool:

@@ -47,6 +47,12 @@ class Forecast(Protocol):
     def ended(self, key: Hashable, *, answered: bool, messages: int, now: float) -> None:
         """It ended: with the last message of its answer, or (not `answered`) failed or given up."""
 
+    def begun_at(self, key: Hashable, *, now: float) -> float:
+        """When the model is thought to have begun on a request whose first answer comes now.
+
+        Infinite for one that is thought to wait still.
+        """
+
     def slow_down(self, *, now: float) -> float:
         """Recent time over the profiled one, at least 1; what is overdue counts too."""
 
@@ -125,6 +131,11 @@ class BatchForecast:
         if answered:
             self._observe((now - batch.started_at) / self._p50[batch.size])
         self._begin(now)
+
+    def begun_at(self, key: Hashable, *, now: float) -> float:
+        """With its batch."""
+        batch = self._running.get(key)
+        return math.inf if batch is None else batch.started_at
 
     def slow_down(self, *, now: float) -> float:
         """The running mean of batches, or the batch that is most overdue."""
@@ -230,6 +241,11 @@ class TokenForecast:
         if messages > 1:
             pace = (now - began_at) / (messages - 1) / self._step_s(len(self._active) + 1)
             self._slow_down = max(1.0, self._slow_down + (pace - self._slow_down) * SLOW_DOWN_WEIGHT)
+
+    def begun_at(self, key: Hashable, *, now: float) -> float:
+        """As long ago as it takes to read its prompt."""
+        prefill_s = self._waiting.get(key)
+        return math.inf if prefill_s is None else now - prefill_s * self._slow_down
 
     def slow_down(self, *, now: float) -> float:
         """The running mean of answers that ended."""

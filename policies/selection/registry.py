@@ -16,6 +16,19 @@ from policies.selection.proteus import ProteusLite
 from policies.selection.slackfit import SlackFit
 from policies.selection.static import Static
 
+
+def _dqn() -> Policy:
+    from policies.dqn.policy import shipped  # noqa: PLC0415 - numpy and safetensors, which only a daemon has
+
+    return shipped()
+
+
+def _dqn_from(file: str) -> Policy:
+    from policies.dqn.policy import from_file  # noqa: PLC0415
+
+    return from_file(file)
+
+
 POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
     {
         "random": Random,
@@ -31,6 +44,7 @@ POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
         "infaas": Infaas,
         "least_positive_headroom": LeastPositiveHeadroom,
         "proteus_lite": ProteusLite,
+        "dqn": _dqn,
     }
 )
 """Policies that are named without an argument, with their knobs as they are by default."""
@@ -39,6 +53,7 @@ POLICIES_WITH_ARGUMENT: Mapping[str, tuple[str, Callable[[str], Policy]]] = Mapp
     {
         "static": ("model", Static),
         "thresholds": ("low,high", thresholds),
+        "dqn": ("checkpoint", _dqn_from),
     }
 )
 """Policies that are named `name:argument`, with what the argument is called in messages."""
@@ -51,7 +66,10 @@ def policy_names() -> tuple[str, ...]:
 
 
 def make_policy(spec: str) -> Policy:
-    """A new policy from its name, such as `static:llm-large`. Raises ValueError naming what is allowed."""
+    """A new policy from its name, such as `static:llm-large`. Raises ValueError naming what is allowed.
+
+    `dqn` reads its checkpoint; `policies.dqn.checkpoint.CheckpointError`, a ValueError, says why it can't be used.
+    """
     name, colon, argument = spec.partition(":")
     if not colon and name in POLICIES:
         return POLICIES[name]()

@@ -24,6 +24,9 @@ OPEN = -3
 MIX_BINS = 60
 """Points of the model mix over time."""
 
+_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Student's t for 1, 2, … degrees of freedom."""
+
 
 class Outcome:
     """What became of each request, by its place in the trace; filled in by the simulator."""
@@ -43,6 +46,7 @@ class Outcome:
 class ClassResult:
     """Of one traffic class. Latencies are of answered requests, from client to client; None without any."""
 
+    weight: float
     requests: int
     on_time: float
     shed: float
@@ -96,7 +100,13 @@ def summarise(workload: Workload, policy: str, seed: int, trace: Trace, outcome:
         own = kind == place
         p50, p99, mean = _latencies(latency[own])
         by_class[described.traffic.name] = ClassResult(
-            int(own.sum()), _share(on_time[own]), _share(candidate[own] == SHED), p50, p99, mean
+            weight=described.traffic.weight,
+            requests=int(own.sum()),
+            on_time=_share(on_time[own]),
+            shed=_share(candidate[own] == SHED),
+            p50_s=p50,
+            p99_s=p99,
+            mean_s=mean,
         )
     p50, p99, _ = _latencies(latency)
     names = _names(workload)
@@ -146,7 +156,14 @@ def _latencies(values: NDArray[Any]) -> tuple[float | None, float | None, float 
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval (normal, 1.96 standard errors); 0 for one value."""
+    """Mean, and half the width of its 95 % interval by Student's t; 0 for one value, which has none."""
     array = np.array(values)
-    half = 1.96 * float(array.std(ddof=1)) / len(array) ** 0.5 if len(array) > 1 else 0.0
+    half = student_95(len(array) - 1) * float(array.std(ddof=1)) / len(array) ** 0.5 if len(array) > 1 else 0.0
     return float(array.mean()), half
+
+
+def student_95(freedom: int) -> float:
+    """The two-sided 95 % point of Student's t; past the table by Cornish and Fisher's series."""
+    if freedom <= len(_T95):
+        return _T95[freedom - 1]
+    return 1.960 + 2.372 / freedom + 2.823 / freedom**2 + 2.556 / freedom**3

@@ -15,6 +15,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -22,9 +23,9 @@ from policies.reward import is_on_time, reward
 from policies.selection.account import CandidateAccount
 from policies.selection.arrivals import ArrivalMeter
 from policies.selection.base import Candidate, Choice, Request
+from policies.selection.late import LatePlanner, LateSettings
 from policies.simulation.batching import BatchingModel
 from policies.simulation.continuous import ContinuousModel
-from policies.simulation.held import HeldRequests, LateBinding
 from policies.simulation.model import Later, Model, Spread
 from policies.simulation.results import FAILED, OPEN, SHED, Outcome
 from policies.simulation.trace import Trace, draw
@@ -33,16 +34,25 @@ from policies.simulation.workload import SimulatedCandidate, Workload
 PROBE_S = 1.0
 """Between probes, as in the daemon."""
 
-_MODEL, _EXPIRE, _DOWN, _UP, _SLOW, _PROBE = range(6)
+_MODEL, _EXPIRE, _DOWN, _UP, _SLOW, _PROBE, _PLAN = range(7)
 SEED_OF_MODELS = 1
 """Told apart from the trace's generators, so that a policy's choices don't change what arrives."""
 
 
 class Simulation:
-    """One workload and seed, from beginning to end. `trace` may be given instead of drawn."""
+    """One workload and seed, from beginning to end. `trace` may be given instead of drawn.
+
+    With `planned` requests are decided late by the planner of `policies.selection.late`, and `advance` has nothing to
+    ask. Raises ValueError for that on a workload of token streams.
+    """
 
     def __init__(
-        self, workload: Workload, seed: int, *, late: LateBinding | None = None, trace: Trace | None = None
+        self,
+        workload: Workload,
+        seed: int,
+        *,
+        planned: LateSettings | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.workload = workload
         self.trace = draw(workload, seed) if trace is None else trace
@@ -74,9 +84,12 @@ class Simulation:
             for described in workload.candidates
         ]
         self._models = [self._model(index, described, seed) for index, described in enumerate(workload.candidates)]
-        self._late = late
-        self._held = HeldRequests(0 if late is None else late.looks)
-        self._ahead = [0] * len(workload.candidates)
+        self._planner: LatePlanner | None = None
+        if planned is not None:
+            models = [(described.quality, described.profile) for described in workload.candidates]
+            self._planner = LatePlanner(models, planned)
+        self._plan_at = math.inf
+        self._stirred = False
         self._schedule_events()
 
     def __repr__(self) -> str:
@@ -127,10 +140,7 @@ class Simulation:
         )
         self._offered = self._all if not tried else [index for index in self._all if index not in tried]
         prompt = trace.prompt_tokens[key]
-        return request, [
-            self._accounts[index].candidate(prompt_tokens=prompt, ahead=self._ahead[index], now=now)
-            for index in self._offered
-        ]
+        return request, [self._accounts[index].candidate(prompt_tokens=prompt, now=now) for index in self._offered]
 
     def decide(self, choice: Choice) -> None:
         """Do what the policy says with the request that `view` showed."""
@@ -141,10 +151,6 @@ class Simulation:
             self._end(key, SHED)
             return
         index = self._offered[choice.candidate]
-        if self._late is not None and not self._has_room(index):
-            self._ahead[index] += 1
-            self._held.keep(key, self._last_at(key), now=self.now)
-            return
         self._send(key, index)
 
     def began(self, model: int, key: int, now: float) -> None:
@@ -161,6 +167,8 @@ class Simulation:
             if self._at.get(key) != model:
                 continue
             del self._at[key]
+            if self._planner is not None:
+                self._planner.ended(model, key, answered=True, now=now)
             account.answered(key, messages=trace.answer_tokens[key], now=now)
             kind = self._kinds[trace.kind[key]]
             back_s = trace.way_back_s[key]
@@ -175,8 +183,7 @@ class Simulation:
             outcome.reward[key] = reward(kind.weight, quality, on_time=on_time)
             outcome.finished_at[key] = now + back_s
             self._end(key, model)
-        if self._late is not None:
-            self._look_again()
+        self._stirred = True
 
     def failed(self, model: int, keys: Sequence[int], now: float) -> None:
         """A model's failures."""
@@ -185,6 +192,7 @@ class Simulation:
                 self._accounts[model].failed(key, now=now)
                 self._fail(key, model)
         self._accounts[model].away(now=now)
+        self._stirred = True
 
     def _model(self, index: int, described: SimulatedCandidate, seed: int) -> Model:
         generator = np.random.Generator(np.random.PCG64([seed, SEED_OF_MODELS, index]))
@@ -233,26 +241,51 @@ class Simulation:
             self._push(math.floor(now / PROBE_S) * PROBE_S + PROBE_S, _PROBE, index, None)
         elif kind == _UP:
             self._down[index] = False
+        elif kind == _PLAN:
+            if now < self._plan_at:
+                return  # an earlier one came instead
+            self._plan_at = math.inf
+            self._stirred = True
         elif kind == _PROBE:
             down = self._down[index]
             self._accounts[index].probed(ready=not down, now=now)
             if down:
                 self._push(now + PROBE_S, _PROBE, index, None)
-            self._look_again()
+            self._stirred = True
         elif isinstance(what, float):
             self._slow[index] *= what
             self._models[index].slow(self._slow[index])
 
+    def _plan(self) -> None:
+        """What the planner would have done by now."""
+        planner, now = self._planner, self.now
+        while planner is not None:
+            while self._undecided:
+                key = self._undecided.popleft()
+                weight = self._kinds[self.trace.kind[key]].weight
+                tried = self._tried.get(key, ()) if self._tried else ()
+                planner.hold(key, last_at=self._last_at(key), weight=weight, barred=tried)
+                self.decisions += 1
+            if not len(planner):
+                return
+            plan = planner.plan([account.ready(now=now) for account in self._accounts], now=now)
+            for held in plan.refused:
+                self._end(cast("int", held), SHED)
+            for held, index in plan.sends:
+                self._send(cast("int", held), index)
+            if plan.again_at < self._plan_at:
+                self._plan_at = plan.again_at
+                self._push(plan.again_at, _PLAN, -1, None)
+            if not self._undecided:
+                return
+
     def _next_undecided(self) -> int | None:
-        if self._late is None:
-            return self._undecided.popleft() if self._undecided else None
-        while self._undecided:
-            key = self._undecided.popleft()
-            self._held.hold(key, self._last_at(key))
-            self._look_again()
-        if not any(map(self._has_room, self._all)):
+        if self._planner is not None:
+            if self._undecided or self._stirred:
+                self._stirred = False
+                self._plan()
             return None
-        return self._held.next(now=self.now)
+        return self._undecided.popleft() if self._undecided else None
 
     def _arrive(self, key: int) -> None:
         kind = self._kinds[self.trace.kind[key]]
@@ -278,6 +311,8 @@ class Simulation:
     def _fail(self, key: int, index: int) -> None:
         """It failed there: once more elsewhere, if its time allows."""
         self._at.pop(key, None)
+        if self._planner is not None:
+            self._planner.ended(index, key, answered=False, now=self.now)
         tried = self._tried.setdefault(key, set())
         tried.add(index)
         begun = self._first_at.pop(key, None) is not None
@@ -296,13 +331,15 @@ class Simulation:
                 return  # its first token was in time
             del self._at[key]
             self._accounts[index].abandoned(key, now=self.now)
+            if self._planner is not None:
+                self._planner.ended(index, key, answered=False, now=self.now)
             self._models[index].withdraw(key)
         elif key in self._undecided:
             self._undecided.remove(key)
-        else:
-            self._held.discard(key)
+        elif self._planner is not None:
+            self._planner.discard(key)
         self._end(key, FAILED)
-        self._look_again()
+        self._stirred = True
 
     def _end(self, key: int, candidate: int) -> None:
         self.outcome.candidate[key] = candidate
@@ -313,16 +350,3 @@ class Simulation:
     def _last_at(self, key: int) -> float:
         """When an answer must leave the daemon to be in time, as far as it knows."""
         return self.trace.deadline_at[key] - self.trace.known_way_back_s[key]
-
-    def _has_room(self, index: int) -> bool:
-        account, late = self._accounts[index], self._late
-        if late is None or not account.ready(now=self.now):
-            return late is None
-        profile = account.profile
-        if profile.tokens is not None:
-            return account.forecast.running + account.forecast.waiting < profile.tokens.max_sequences
-        return account.forecast.waiting < late.batches * profile.max_batch * profile.instances
-
-    def _look_again(self) -> None:
-        self._ahead = [0] * len(self._all)
-        self._held.rewind()

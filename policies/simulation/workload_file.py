@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-from policies.profile import Profile, TokenProfile
+from policies.profile_file import PROFILE_KEYS, profile_of, profile_path, read_profile
 from policies.simulation.arrivals import Arrivals, Diurnal, Flash, Mmpp, RecordedTimes, Stable, Unpredictable
 from policies.simulation.distribution import Constant, Distribution, Lognormal, Recorded, Uniform
 from policies.simulation.keys import Keys, WorkloadError
@@ -18,15 +19,12 @@ from policies.traffic import NO_DEADLINE, OnMiss, TrafficClass
 
 SHIPPED = Path(__file__).parent / "workloads"
 
-Z_P95 = 1.645
-"""95th percentile of the standard normal."""
-
 _WORKLOAD = ("name", "seconds", "arrivals", "classes", "mix", "network", "candidates", "events")
 _CLASS = (
     *("share", "deadline", "token_deadline", "weight", "on_miss"),
     *("size", "answer_size", "prompt_tokens", "answer_tokens"),
 )
-_PROFILE = ("instances", "max_batch", "latency", "deviation", "batch_delay", "preferred", "tokens")
+_CANDIDATE = ("model", "quality", "profile", *PROFILE_KEYS)
 _ARRIVALS: Mapping[str, tuple[str, ...]] = {
     "stable": ("rates", "hold"),
     "unpredictable": ("rate", "hold", "distribution"),
@@ -61,7 +59,10 @@ def parse_workload(content: object, file: Path) -> Workload:
     classes = tuple(_class(name, keys.inside("classes", None)) for name in keys.inside("classes", None))
     if not classes or sum(kind.share for kind in classes) <= 0:
         raise keys.error("classes", "no class has a share")
-    candidates = tuple(_candidate(item, where, file) for where, item in keys.items("candidates"))
+    streaming = any(kind.answer_tokens is not None for kind in classes)
+    candidates = tuple(
+        _candidate(Keys(item, file, where, _CANDIDATE), streaming) for where, item in keys.items("candidates")
+    )
     models = [candidate.model for candidate in candidates]
     if not models or len(models) != len(set(models)):
         raise keys.error("candidates", "a list of at least one, each with another model")
@@ -214,43 +215,14 @@ def _event_keys(kind: str) -> tuple[str, ...]:
     return ("at", "kind", "for", *of_kind[kind])
 
 
-def _candidate(item: object, where: str, file: Path) -> SimulatedCandidate:
-    keys = Keys(item, file, where, ("model", "quality", "profile", *_PROFILE))
-    quality = keys.number("quality", above=0)
+def _candidate(keys: Keys, streaming: bool) -> SimulatedCandidate:  # noqa: FBT001 - of the workload
+    model, quality = keys.word("model"), keys.number("quality", above=0)
     if quality > 1:
         raise keys.error("quality", f"{quality:g} is above 1")
     if "profile" not in keys:
-        return SimulatedCandidate(keys.word("model"), quality, profile_of(keys))
-    path = keys.path("profile")
-    held = Keys(_content(path), path, "", ("format", "model", *_PROFILE))
-    return SimulatedCandidate(keys.word("model"), quality, profile_of(held))
-
-
-def profile_of(keys: Keys) -> Profile:
-    """The profile that a mapping describes, in a workload or in a file of its own. Raises `WorkloadError`."""
-    deviation = keys.number("deviation", 0.0, at_least=0)
-    preferred = keys.numbers("preferred", at_least=1) if "preferred" in keys else ()
-    try:
-        return Profile(
-            keys.table("latency"),
-            deviation=deviation,
-            p95_over_p50=math.exp(Z_P95 * math.sqrt(math.log1p(deviation**2))),
-            instances=keys.whole("instances", 1, at_least=1),
-            max_batch=keys.whole("max_batch", 0, at_least=0),
-            batch_delay_s=keys.number("batch_delay", 0.0, at_least=0),
-            preferred=tuple(int(size) for size in preferred),
-            tokens=_tokens(keys) if "tokens" in keys else None,
-        )
-    except ValueError as error:
-        raise keys.error("", str(error)) from error
-
-
-def _tokens(keys: Keys) -> TokenProfile:
-    tokens = keys.inside("tokens", ("prefill_per_token", "prefill", "step", "max_sequences"))
-    step = tokens.table("step")
-    return TokenProfile(
-        prefill_s_per_token=tokens.number("prefill_per_token", 0.0, at_least=0),
-        prefill_base_s=tokens.number("prefill", 0.0, at_least=0),
-        step_s=step,
-        max_sequences=tokens.whole("max_sequences", step[-1][0], at_least=1),
-    )
+        return SimulatedCandidate(model, quality, profile_of(keys))
+    if own := [key for key in PROFILE_KEYS if key in keys]:
+        raise keys.error(own[0], "comes from the profile; leave it out, or write the profile's keys here")
+    profile = read_profile(profile_path(keys.word("profile"), keys.file.parent), model)
+    # A measured model that streams has the latency of whole answers too, for workloads of those.
+    return SimulatedCandidate(model, quality, profile if streaming else replace(profile, tokens=None))

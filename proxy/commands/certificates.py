@@ -17,7 +17,7 @@ from OpenSSL import crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from proxy.config import Config, DaemonSettings, ProxySettings, read_tokens
+from proxy.config import Config, DaemonSettings, DnsName, ProxySettings, read_tokens
 
 MADE_BY = "`headway certs` makes a set that fits together"
 
@@ -106,7 +106,8 @@ class CertificateCheck:
             return
         if cas and (why := _not_signed(chain, cas, self.now)):
             self._report("proxy.ca", f"{proxy.ca} does not vouch for daemon.cert: {why}", MADE_BY)
-        hosts = [proxy.server_name] if proxy.server_name else [address.host for address in proxy.daemons]
+        daemons = (one.server_name if isinstance(one, DnsName) else one.host for one in proxy.daemons)
+        hosts = [proxy.server_name] if proxy.server_name else daemons
         key = "proxy.server_name" if proxy.server_name else "proxy.daemons"
         for host in dict.fromkeys(hosts):
             if not _names(chain[0], host):

@@ -16,7 +16,7 @@ class MissingExtraError(HeadwayError):
 
 
 @contextmanager
-def from_extra(extra: Literal["daemon", "demo"], who: str) -> Iterator[None]:
+def from_extra(extra: Literal["daemon", "demo", "train"], who: str) -> Iterator[None]:
     """Around imports that only `extra` makes possible. Raises `MissingExtraError` saying what `who` needs."""
     try:
         yield

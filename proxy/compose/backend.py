@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc.aio
 
+from policies.profile import Profile
+from policies.profile_file import read_profile
+from policies.simulation.keys import WorkloadError
 from proxy.clock import Clock, MonotonicClock
 from proxy.compose.control import control_of_daemon
+from proxy.compose.daemon_metrics import metrics_of_daemon
 from proxy.compose.listening import cannot_listen
 from proxy.compose.token_file import TokenFile
 from proxy.compose.traces import open_traces
 from proxy.config import Address, Config, DaemonSettings
+from proxy.config import CandidateSettings as ConfiguredCandidate
 from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
-from proxy.errors import HeadwayError
+from proxy.daemon.way_back import TunnelPath
+from proxy.errors import ConfigError, HeadwayError
+from proxy.http2.health import HealthServer
 from proxy.http2.outgoing import GrpcCarrier, channel_options
 from proxy.quic.limits import FlowLimits, ServedTunnel
 from proxy.quic.server import QuicServer, QuicServerSettings
+from proxy.quic.statistics import ConnectionStatistics
 from proxy.tasks import spawn
 from proxy.tcp.server import TcpServer, TcpServerSettings
 from proxy.telemetry import names
+from proxy.telemetry.route_metrics import RouteMetrics
 from proxy.tunnel.gate import Gate, TokenCheck
 from proxy.tunnel.tunnel import DaemonLoad
 
@@ -45,17 +54,25 @@ class Daemon:
             name: GrpcCarrier(channel, name=f"triton {name!r} at {settings.tritons[name].url}", clock=self._clock)
             for name, channel in self._channels.items()
         }
+        requests = RouteMetrics(config.traffic.classes)
         self.dispatcher = Dispatcher(
-            _dispatch_settings(config, settings), carriers, clock=self._clock, tracing=self._tracing
+            _dispatch_settings(config, settings),
+            carriers,
+            clock=self._clock,
+            tracing=self._tracing,
+            paths=self.paths,
+            requests=requests,
         )
         self._gate = Gate(
             tokens=TokenCheck(tokens.all), classes=config.traffic.classes, default_class=config.traffic.default_class
         )
         self._quic: QuicServer | None = None
         self._tcp: TcpServer | None = None
-        self._probe: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._scheduler = config.scheduler
         self.control = control_of_daemon(self, config)
+        self.metrics = metrics_of_daemon(self, config, requests=requests, tracing=self._tracing)
+        self.health = HealthServer(serving=lambda: self.serving)
 
     def __repr__(self) -> str:
         return f"<Daemon {self.dispatcher!r} {self._quic!r} {self._tcp!r}>"
@@ -75,6 +92,17 @@ class Daemon:
     def draining(self) -> bool:
         """Whether new calls are refused."""
         return self.dispatcher.report().draining
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken and a backend answers."""
+        report = self.dispatcher.report()
+        return bool(report.serving) and not report.draining
+
+    @property
+    def sending(self) -> Sequence[ConnectionStatistics]:
+        """What waits to be sent on each tunnel over QUIC."""
+        return self._quic.statistics() if self._quic is not None else ()
 
     @property
     def tunnels(self) -> Sequence[ServedTunnel]:
@@ -100,6 +128,12 @@ class Daemon:
     def use_policy(self, route: str, policy: str) -> None:
         """Have another policy decide from now on. Raises ValueError naming what is unknown, and what is known."""
         self.dispatcher.use_policy(route, policy)
+
+    def paths(self) -> Mapping[str, TunnelPath]:
+        """What each tunnel has measured of its path, by the proxy's address; of those over TCP nothing is known."""
+        return {
+            tunnel.peer: TunnelPath(tunnel.path.rtt_s, tunnel.path.delivery_rate_bytes_s) for tunnel in self.tunnels
+        }
 
     async def start(self) -> None:
         """Listen for proxies, on UDP and TCP at the same port. Raises `ConfigError` if the port is taken."""
@@ -140,7 +174,16 @@ class Daemon:
             )
         except OSError as error:
             raise cannot_listen(self._config, "daemon.listen", listen, "UDP", error) from None
-        self._probe = spawn(self.dispatcher.probe.run(), name="probe of the backends")
+        self._background = [
+            spawn(self.dispatcher.probe.run(), name="probe of the backends"),
+            spawn(self.dispatcher.metrics.run(), name="metrics of the backends"),
+        ]
+        if settings.health is not None:
+            try:
+                await self.health.start(str(settings.health))
+            except HeadwayError as error:
+                raise cannot_listen(self._config, "daemon.health", settings.health, "TCP", error) from None
+        await self.metrics.start()
         await self.control.start()
 
     def begin_drain(self) -> None:
@@ -172,8 +215,10 @@ class Daemon:
     async def close(self) -> None:
         """Stop at once."""
         await self.control.stop()
-        if self._probe is not None:
-            self._probe.cancel()
+        await self.metrics.stop()
+        await self.health.stop()
+        for task in self._background:
+            task.cancel()
         if self._quic is not None:
             await self._quic.close()
         if self._tcp is not None:
@@ -187,12 +232,17 @@ class Daemon:
 
 
 def _dispatch_settings(config: Config, settings: DaemonSettings) -> DispatchSettings:
-    backends = tuple(BackendSettings(triton.name, str(triton.url)) for triton in settings.tritons.values())
+    backends = tuple(
+        BackendSettings(triton.name, str(triton.url), triton.metrics) for triton in settings.tritons.values()
+    )
     routes = (
         RouteSettings(
             route.name,
             route.policy,
-            tuple(CandidateSettings(c.triton, c.model, c.quality) for c in route.candidates),
+            tuple(
+                CandidateSettings(c.triton, c.model, c.quality, _profile(config, route.name, index, c))
+                for index, c in enumerate(route.candidates)
+            ),
         )
         for route in settings.routes.values()
     )
@@ -203,3 +253,13 @@ def _dispatch_settings(config: Config, settings: DaemonSettings) -> DispatchSett
         classes=config.traffic.classes,
         listen=str(settings.listen),
     )
+
+
+def _profile(config: Config, route: str, index: int, candidate: ConfiguredCandidate) -> Profile | None:
+    if candidate.profile is None:
+        return None
+    try:
+        return read_profile(candidate.profile, candidate.model)
+    except WorkloadError as error:
+        key = f"daemon.routes.{route}.candidates[{index}].profile"
+        raise ConfigError([config.problem(key, str(error))]) from error

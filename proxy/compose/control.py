@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from proxy.tunnel.tunnel import Tunnel, TunnelState
 logger = logging.getLogger(__name__)
 
 VERSION = metadata.version("headway")
+
+RETIRED = "takes no new calls: its address has gone from DNS"
 
 _STATES = {
     TunnelState.CONNECTING: pb.TunnelState.CONNECTING,
@@ -60,7 +62,15 @@ class RunningProxy(Running, Protocol):
 
     @property
     def tunnels(self) -> Sequence[Tunnel]:
-        """One for each daemon."""
+        """One for each daemon that is known now."""
+
+    @property
+    def retired(self) -> Sequence[Tunnel]:
+        """Those of the tunnels that take no new calls."""
+
+    @property
+    def unresolved(self) -> Mapping[str, str]:
+        """The DNS names that have brought no tunnel, and why."""
 
 
 class RunningDaemon(Running, Protocol):
@@ -100,7 +110,13 @@ class ControlledProxy:
                 congestion_control=settings.congestion_control if over_quic else "",
                 transport=settings.transport,
             ),
-            tunnels=[_tunnel(tunnel) for tunnel in proxy.tunnels],
+            tunnels=[
+                *(_tunnel(tunnel, retired=tunnel in proxy.retired) for tunnel in proxy.tunnels),
+                *(
+                    pb.TunnelStatus(peer=name, state=pb.TunnelState.CONNECTING, reason=reason)
+                    for name, reason in proxy.unresolved.items()
+                ),
+            ],
         )
 
     @property
@@ -240,12 +256,12 @@ def control_of_daemon(daemon: RunningDaemon, config: Config) -> ControlPort:
     return ControlPort(controlled, config, "daemon.control_listen", settings.control_listen, settings.control_tls)
 
 
-def _tunnel(tunnel: Tunnel) -> pb.TunnelStatus:
+def _tunnel(tunnel: Tunnel, *, retired: bool) -> pb.TunnelStatus:
     ready = tunnel.state is TunnelState.READY
     status = pb.TunnelStatus(
         peer=tunnel.name,
         state=_STATES[tunnel.state],
-        reason="" if ready else tunnel.reason,
+        reason=RETIRED if retired else "" if ready else tunnel.reason,
         calls=tunnel.calls,
     )
     if ready:

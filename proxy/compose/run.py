@@ -35,7 +35,6 @@ class Server(Protocol):
 
 async def serve_proxy(config: Config) -> int:
     """Run a proxy until SIGTERM or SIGINT; the exit code."""
-    warn_of_settings_without_effect(config.only(["proxy"]))
     return await run_until_signalled(Proxy(config), noun="Proxy")
 
 
@@ -46,14 +45,7 @@ async def serve_daemon(config: Config) -> int:
     """
     with from_extra("daemon", "the daemon"):
         from proxy.compose.backend import Daemon  # noqa: PLC0415
-    warn_of_settings_without_effect(config.only(["daemon"]))
     return await run_until_signalled(Daemon(config), noun="Daemon")
-
-
-def warn_of_settings_without_effect(config: Config) -> None:
-    """One line naming what the user has set in vain."""
-    if config.without_effect:
-        logger.warning("Set, and without effect in this version: %s", ", ".join(config.without_effect))
 
 
 async def run_until_signalled(server: Server, *, noun: str) -> int:

@@ -16,6 +16,7 @@ variable counts as not set.
 Paths in the file start from the file's directory; paths in variables and flags start from the working directory.
 """
 
+from proxy.config.dns_names import DnsName
 from proxy.config.load import load_config
 from proxy.config.records import (
     CandidateSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "Config",
     "ControlTlsSettings",
     "DaemonSettings",
+    "DnsName",
     "Override",
     "ProxySettings",
     "RouteSettings",

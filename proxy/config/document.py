@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.config.dns_names import DaemonEndpoint
 from proxy.config.fields import Field, default_of, docs_of, fields_of
 from proxy.config.records import (
     DaemonSettings,
@@ -24,6 +25,7 @@ from proxy.config.values import Duration, Endpoint, File, Name, Number, OneOf, R
 _SECTIONS: dict[Role, type[Any]] = {"proxy": ProxySettings, "daemon": DaemonSettings}
 
 _METAVARS: dict[type[Any], str] = {
+    DaemonEndpoint: "HOST:PORT",
     Duration: "DURATION",
     Endpoint: "HOST:PORT",
     File: "PATH",
@@ -56,11 +58,12 @@ def settings_of(role: Role) -> tuple[Setting, ...]:
 
     Classes, routes and tritons hold names that the user chose; `--set` reaches them.
     """
-    return (
-        *_settings(_SECTIONS[role], role, "--"),
-        *_settings(FileSettings, "", "--"),
-        *_settings(TelemetrySettings, "telemetry", "--"),
-    )
+    found: dict[str, Setting] = {}
+    for record, path in ((_SECTIONS[role], role), (FileSettings, ""), (TelemetrySettings, "telemetry")):
+        for setting in _settings(record, path, "--"):
+            # Of two keys with one name the section's own wins in the process, so it is the one to set.
+            found.setdefault(setting.flag, setting)
+    return tuple(found.values())
 
 
 def _settings(record: type[Any], path: str, prefix: str) -> Iterator[Setting]:
@@ -87,8 +90,6 @@ def _help(record: type[Any], item: Field) -> str:
     text = docs_of(record)[item.attribute].rstrip(".")
     if isinstance(item.kind, Items):
         text += ", joined by commas"
-    if item.no_effect:
-        text += ". Has no effect in this version"
     if item.required:
         return f"{text}."
     default = _shown(item, default_of(record, item.attribute))

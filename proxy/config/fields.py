@@ -10,7 +10,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config.records import Items, Key, Named, NoEffectYet, Record
+from proxy.config.records import Items, Key, Named, Record
 from proxy.config.values import Duration, Kind
 
 
@@ -24,8 +24,6 @@ class Field:
     """As called in the record."""
     kind: Kind | Record | Named | Items
     required: bool
-    no_effect: bool = False
-    """Whether nothing in this version acts on it."""
 
 
 def fields_of(record: type[Any]) -> tuple[Field, ...]:
@@ -43,8 +41,7 @@ def _field(item: dataclasses.Field[object], metadata: tuple[Any, ...]) -> Field:
     given = next((extra.name for extra in metadata if isinstance(extra, Key)), None)
     key = given or (item.name.removesuffix("_s") if isinstance(kind, Duration) else item.name)
     required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    no_effect = any(isinstance(extra, NoEffectYet) for extra in metadata)
-    return Field(key, item.name, kind, required, no_effect)
+    return Field(key, item.name, kind, required)
 
 
 def default_of(record: type[Any], attribute: str) -> object:

@@ -99,5 +99,4 @@ def _config(settings: FileSettings, default: str, reader: Reader) -> Config:
         proxy=settings.proxy,
         daemon=daemon,
         origins=MappingProxyType(dict(reader.origins)),
-        without_effect=tuple(sorted(reader.without_effect, key=lambda key: _order(reader.origins[key]))),
     )

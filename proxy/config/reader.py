@@ -29,7 +29,6 @@ class Reader:
     """The sections whose files must exist on this machine."""
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, Origin] = field(default_factory=dict)
-    without_effect: list[str] = field(default_factory=list)
     """Keys that were given and that nothing in this version acts on."""
 
     def record(self, record: type[R], node: Node, key: str = "", name: str | None = None) -> R:
@@ -70,8 +69,6 @@ class Reader:
                 origin = node.origin if node else holder.origin
                 self.problems.append(Problem(origin, key, "is missing", self._allowed(item.kind)))
             return _BROKEN
-        if item.no_effect and node.origin.given:
-            self.without_effect.append(key)
         return self._value(item.kind, node, key)
 
     def _value(self, kind: Kind | Record | Named | Items, node: Node, key: str) -> object:

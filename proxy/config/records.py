@@ -11,9 +11,10 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from policies.traffic import Level, OnMiss, TrafficClass
+from proxy.config.dns_names import DaemonEndpoint, DnsName
 from proxy.config.sources import Origin, Problem
 from proxy.config.values import Address, Duration, Endpoint, File, Kind, Name, Number, OneOf, Registered, Size, Url
 from proxy.errors import ConfigError
@@ -80,11 +81,6 @@ class Key:
     """The key in the file, where it is not the field's name."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoEffectYet:
-    """Marks a key that is read and checked, and that nothing in this version acts on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +153,16 @@ class ControlTlsSettings:
 class ProxySettings:
     """The proxy: where clients connect and how it reaches the daemons."""
 
-    daemons: Annotated[tuple[Address, ...], Items(Endpoint())]
-    """The daemons to tunnel to."""
+    daemons: Annotated[tuple[Address | DnsName, ...], Items(DaemonEndpoint())]
+    """The daemons to tunnel to: host:port is one, dns:///host:port one for each address that the name has."""
     listen: Annotated[Address, Endpoint(any_port=True)] = Address("127.0.0.1", 8001)
     """Where clients connect."""
     tls: Annotated[TlsSettings | None, Record(TlsSettings)] = None
     """TLS towards clients; unset: none."""
-    health: Annotated[Address | None, Endpoint(any_port=True), NoEffectYet()] = None
-    """Where a health service of the proxy's own listens; unset: nowhere. Health checks at `listen` pass through."""
+    resolve_interval_s: Annotated[float, Duration()] = 10.0
+    """How often a dns:/// name is resolved again, give or take a fifth; also when one of its daemons is lost."""
+    health: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where the proxy's own grpc.health.v1 listens, without TLS; unset: nowhere. Checks at listen pass through."""
     ca: Annotated[Path | None, File()] = None
     """The CAs that may sign a daemon's certificate; unset: the public ones."""
     server_name: Annotated[str | None, Name()] = None
@@ -195,6 +193,8 @@ class ProxySettings:
     """Where `headway ctl` reaches this process; unset: nowhere. On loopback, or with control_tls."""
     control_tls: Annotated[ControlTlsSettings | None, Record(ControlTlsSettings)] = None
     """TLS at control_listen, with client certificates; unset: none."""
+    metrics_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where Prometheus scrapes the proxy; unset: telemetry.metrics_listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ class TritonSettings:
     name: str
     url: Annotated[Address, Endpoint()]
     """Its gRPC address."""
-    metrics: Annotated[str | None, Url(), NoEffectYet()] = None
+    metrics: Annotated[str | None, Url()] = None
     """Its Prometheus page, for the load that policies see; unset: no load from there."""
 
 
@@ -218,7 +218,7 @@ class CandidateSettings:
     """Its name there."""
     quality: Annotated[float, Number(at_most=1.0)]
     """How good its answers are; only the order and the ratio of a route's candidates count."""
-    profile: Annotated[Path | None, File(), NoEffectYet()] = None
+    profile: Annotated[Path | None, File()] = None
     """Its measured latency, from `headway profile`; unset: learned from the answers."""
 
 
@@ -227,7 +227,7 @@ class RouteSettings:
     """A model name that clients ask for, and the models behind it."""
 
     name: str
-    policy: Annotated[str, Registered("policy", "policies", POLICIES, with_argument=("static",))]
+    policy: Annotated[str, Registered("policy", "policies", POLICIES, with_argument=("static",), with_file=("dqn",))]
     """How the candidate is chosen."""
     candidates: Annotated[tuple[CandidateSettings, ...], Items(Record(CandidateSettings))]
     """The models to choose from."""
@@ -245,6 +245,8 @@ class DaemonSettings:
     """The servers behind the daemon."""
     listen: Annotated[Address, Endpoint(any_port=True)] = Address("127.0.0.1", 4433)
     """Where proxies connect: UDP for QUIC and TCP for the fallback."""
+    health: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where the daemon's own grpc.health.v1 listens, without TLS; unset: nowhere."""
     token_file: Annotated[Path | None, File()] = None
     """Holds the tokens of the proxies that are let in, one a line; unset: anyone, and on loopback only."""
     client_ca: Annotated[Path | None, File()] = None
@@ -271,6 +273,8 @@ class DaemonSettings:
     """Where `headway ctl` reaches this process; unset: nowhere. On loopback, or with control_tls."""
     control_tls: Annotated[ControlTlsSettings | None, Record(ControlTlsSettings)] = None
     """TLS at control_listen, with client certificates; unset: none."""
+    metrics_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where Prometheus scrapes the daemon; unset: telemetry.metrics_listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +287,8 @@ class TelemetrySettings:
         default_factory=lambda: Path("headway-traces.jsonl").absolute()
     )
     """Traces as OTLP JSON lines, while there is no otlp_endpoint."""
-    metrics_listen: Annotated[Address | None, Endpoint(any_port=True), NoEffectYet()] = None
-    """Where Prometheus scrapes; unset: nowhere."""
+    metrics_listen: Annotated[Address | None, Endpoint(any_port=True)] = None
+    """Where Prometheus scrapes; unset: nowhere. Proxy and daemon on one host: one of them needs its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,8 +331,6 @@ class Config:
     """None where neither the file nor the command asks for a daemon."""
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
     """Where each value that is not a default was written, by its key's path."""
-    without_effect: tuple[str, ...] = ()
-    """The keys that the user has set and that nothing in this version acts on."""
 
     def problem(self, key: str, what: str, allowed: str = "") -> str:
         """A line in the usual form about a value that turned out wrong in use, such as a port that is taken."""
@@ -339,16 +341,22 @@ class Config:
 
     def notes(self) -> list[str]:
         """A line in the usual form about each value that is right and does not do what the user may expect."""
-        return [self.problem(key, "has no effect in this version") for key in self.without_effect]
+        lines: list[str] = []
+        routes = {} if self.daemon is None else self.daemon.routes
+        profiled = {(c.triton, c.model) for route in routes.values() for c in route.candidates if c.profile is not None}
+        for name, route in routes.items():
+            is_dqn = route.policy.partition(":")[0] == "dqn"
+            if is_dqn and any((c.triton, c.model) not in profiled for c in route.candidates):
+                what = "dqn decides as greedy does while a candidate has no profile"
+                lines.append(self.problem(f"daemon.routes.{name}.policy", what))
+        return lines
 
     def only(self, roles: Collection[Role]) -> Config:
         """The same without the sections of other roles."""
-        others = tuple(f"{role}." for role in get_args(Role) if role not in roles)
         return replace(
             self,
             proxy=self.proxy if "proxy" in roles else None,
             daemon=self.daemon if "daemon" in roles else None,
-            without_effect=tuple(key for key in self.without_effect if not key.startswith(others)),
         )
 
     def require_proxy(self) -> ProxySettings:

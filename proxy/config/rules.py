@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from policies.profile_file import read_profile
+from policies.simulation.keys import WorkloadError
 from proxy.config.reader import Reader
-from proxy.config.records import DaemonSettings, FileSettings, ProxySettings, RouteSettings
+from proxy.config.records import CandidateSettings, DaemonSettings, FileSettings, ProxySettings, RouteSettings
 from proxy.config.sources import nearest
 from proxy.config.tokens import read_tokens
 
@@ -38,6 +40,7 @@ def check_proxy(reader: Reader, proxy: ProxySettings) -> None:
             reader.refuse(keys[0], f"needs {other} beside it")
     if reader.fine("proxy.daemons"):
         _once(reader, "proxy.daemons", proxy.daemons)
+    _check_ports(reader, "proxy", proxy)
     _check_control(reader, "proxy", proxy)
     _check_tokens(reader, "proxy", proxy.token_file)
 
@@ -54,6 +57,7 @@ def check_daemon(reader: Reader, daemon: DaemonSettings) -> None:
             f"{daemon.listen} is open to other machines, and there is no daemon.token_file that says whom to let in",
             "an address on loopback, or a token_file (`headway certs` makes one)",
         )
+    _check_ports(reader, "daemon", daemon)
     _check_control(reader, "daemon", daemon)
     _check_tokens(reader, "daemon", daemon.token_file)
     if not reader.fine("daemon.tritons", inside=False):
@@ -66,6 +70,7 @@ def check_daemon(reader: Reader, daemon: DaemonSettings) -> None:
         _exists(reader, "daemon.default", daemon.default, daemon.tritons, "triton")
     for name, route in daemon.routes.items():
         _check_route(reader, f"daemon.routes.{name}", route, daemon)
+    _check_profiles(reader, daemon)
 
 
 def _check_route(reader: Reader, key: str, route: RouteSettings, daemon: DaemonSettings) -> None:
@@ -83,6 +88,43 @@ def _check_route(reader: Reader, key: str, route: RouteSettings, daemon: DaemonS
         if name == "static" and model not in models:
             allowed = ", ".join(f"static:{model}" for model in models)
             reader.refuse(f"{key}.policy", f"'{model}' is none of the candidates", allowed)
+
+
+def _check_profiles(reader: Reader, daemon: DaemonSettings) -> None:
+    """Files that can be read, and for each model of a Triton one at most."""
+    first: dict[tuple[str, str], tuple[str, Path]] = {}
+    for name, route in daemon.routes.items():
+        if not reader.fine(f"daemon.routes.{name}.candidates"):
+            continue
+        for index, candidate in enumerate(route.candidates):
+            if candidate.profile is None:
+                continue
+            key = f"daemon.routes.{name}.candidates[{index}].profile"
+            if "daemon" in reader.files_of:
+                _check_profile(reader, key, candidate.profile, candidate)
+            other, path = first.setdefault((candidate.triton, candidate.model), (key, candidate.profile))
+            if path != candidate.profile:
+                what = f"{candidate.model} on {candidate.triton} has another profile, {path}, by {other}"
+                reader.refuse(key, what, "one file for a model wherever it is a candidate")
+
+
+def _check_profile(reader: Reader, key: str, path: Path, candidate: CandidateSettings) -> None:
+    try:
+        read_profile(path, candidate.model)
+    except WorkloadError as error:
+        reader.refuse(key, str(error), "a file that `headway profile` wrote")
+
+
+def _check_ports(reader: Reader, section: str, settings: ProxySettings | DaemonSettings) -> None:
+    """What one process listens on has addresses of its own."""
+    taken: dict[object, str] = {}
+    for name in ("listen", "health", "control_listen", "metrics_listen"):
+        key, address = f"{section}.{name}", getattr(settings, name)
+        if not reader.fine(key) or address is None or not address.port:
+            continue
+        first = taken.setdefault(address, key)
+        if first != key:
+            reader.refuse(key, f"{address} is the address of {first}", "another port")
 
 
 def _check_control(reader: Reader, section: str, settings: ProxySettings | DaemonSettings) -> None:

@@ -85,6 +85,15 @@ class Kind(Protocol):
         """The value, or `Refused`."""
 
 
+def _path(node: Node, text: str) -> Path:
+    if not text or "\0" in text:
+        raise Refused(f"{shown(node)} is not a path")
+    try:
+        return (node.origin.base / Path(text).expanduser()).absolute()
+    except RuntimeError:  # `~name` of a user that does not exist
+        raise Refused(f"{shown(node)} is not a path") from None
+
+
 def _text(node: Node, *, otherwise: str) -> str:
     """The node's text. Numbers, dates and truth values of YAML are not text."""
     if not isinstance(node.value, str):
@@ -222,6 +231,8 @@ class Registered:
     """Every name that the contract knows, available in this version or not."""
     with_argument: tuple[str, ...] = ()
     """Names that are followed by a colon and the name of a model."""
+    with_file: tuple[str, ...] = ()
+    """Names that may be followed by a colon and a path, which is absolute once read."""
 
     @property
     def allowed(self) -> str:
@@ -238,6 +249,8 @@ class Registered:
             raise Refused(f"{shown(node)} is not a {self.what}{f', did you mean {close!r}?' if close else ''}", here)
         if name not in names:
             raise Refused(f"{shown(node)} is not available in this version", here)
+        if name in self.with_file:
+            return f"{name}:{_path(node, argument)}" if colon else name
         if bool(argument) != (name in self.with_argument) or bool(colon) != bool(argument):
             form = f"is written {name}:<model>" if name in self.with_argument else "takes no argument"
             raise Refused(f"{shown(node)}: {name} {form}", here)
@@ -252,7 +265,9 @@ class Registered:
         return names
 
     def _shown(self, names: Sequence[str]) -> list[str]:
-        return [f"{name}:<model>" if name in self.with_argument else name for name in names]
+        model, file = self.with_argument, self.with_file
+        endings = {name: ":<model>" if name in model else "[:<file>]" if name in file else "" for name in names}
+        return [f"{name}{ending}" for name, ending in endings.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +345,4 @@ class File:
         return "an existing file" if self.must_exist else "a path"
 
     def read(self, node: Node, available: Available) -> Path:
-        text = _text(node, otherwise="a path")
-        if not text or "\0" in text:
-            raise Refused(f"{shown(node)} is not a path")
-        try:
-            return (node.origin.base / Path(text).expanduser()).absolute()
-        except RuntimeError:  # `~name` of a user that does not exist
-            raise Refused(f"{shown(node)} is not a path") from None
+        return _path(node, _text(node, otherwise="a path"))

@@ -55,6 +55,7 @@ def _tunnel(tunnel: pb.TunnelStatus) -> Iterator[str]:
     yield pb.TunnelState.Name(tunnel.state)
     if tunnel.reason:
         yield tunnel.reason
+    if tunnel.state != pb.TunnelState.READY:
         return
     yield _calls(tunnel.calls)
     if tunnel.HasField("load"):

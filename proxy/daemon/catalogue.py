@@ -92,7 +92,7 @@ class Catalogue:
     ) -> CallStatus:
         now = self._clock.now()
         answer: UnaryAnswer | None = None
-        for candidate in sorted(route.candidates, key=lambda candidate: not candidate.load.ready(now=now)):
+        for candidate in sorted(route.candidates, key=lambda candidate: not candidate.load.account.ready(now=now)):
             answer = await self._ask(head, message, candidate)
             if answer.ok:
                 return await deliver(incoming, answer, suffix=suffix)

@@ -10,25 +10,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from policies.selection.base import Policy
-from policies.selection.registry import make_policy, require_candidate
+from policies.selection.base import Candidate, Policy
+from policies.selection.registry import require_candidate
 from proxy.clock import Clock
 from proxy.daemon import health, trailers
 from proxy.daemon import triton as messages
 from proxy.daemon.catalogue import ABOUT_ONE_MODEL, Catalogue
 from proxy.daemon.deadlines import LATE, AnswerWatch, Limit
+from proxy.daemon.guard import GuardedPolicy, GuardStatistics, guarded_policy
 from proxy.daemon.infer import UnaryInfer
 from proxy.daemon.infer_stream import InferStream
 from proxy.daemon.load import LoadStatistics
+from proxy.daemon.noted_call import noted
 from proxy.daemon.probe import Probe
 from proxy.daemon.routes import Backend, DispatchSettings, Routes
 from proxy.daemon.selection import RoutedRequest, Selection
 from proxy.daemon.sequences import Sequences
 from proxy.daemon.shared_memory import require_same_host
+from proxy.daemon.triton_metrics import MetricsPoll
+from proxy.daemon.way_back import ReadPaths, WaysBack, no_paths
 from proxy.errors import CallError, Code
 from proxy.relay import relay
 from proxy.telemetry import names
+from proxy.telemetry.daemon_account import conclude_at_daemon
+from proxy.telemetry.route_metrics import RouteMetrics
 from proxy.telemetry.tracing import NO_TRACING, CallSpan, Tracing
 from proxy.tunnel.exchange import CallHead, CallStatus, Carrier, IncomingCall, Metadata
 
@@ -48,7 +55,11 @@ class LoadReport:
 
 
 class Dispatcher:
-    """A `CallHandler`. Its `probe` is to run beside it; without, only requests notice who is away and who is back."""
+    """A `CallHandler`.
+
+    Its `probe` is to run beside it; without, only requests notice who is away and who is back. So is `metrics`, for the
+    Tritons that have them.
+    """
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class Dispatcher:
         *,
         clock: Clock,
         tracing: Tracing = NO_TRACING,
+        paths: ReadPaths = no_paths,
+        requests: RouteMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -66,9 +79,11 @@ class Dispatcher:
             for backend in settings.backends
         }
         self._default = self._backends[settings.default]
-        self._routes = Routes(settings.routes, self._backends)
+        self._routes = Routes(settings.routes, self._backends, requests)
         self._selection = Selection(
-            settings.classes, Sequences(idle_s=settings.sequence_idle_s, capacity=settings.sequences)
+            settings.classes,
+            Sequences(idle_s=settings.sequence_idle_s, capacity=settings.sequences),
+            WaysBack(paths),
         )
         self._unary_infer = UnaryInfer(self._selection, clock=clock)
         self._catalogue = Catalogue(self._routes, self._backends, settings.default, clock=clock)
@@ -78,6 +93,9 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self.probe = Probe(self._routes, self._backends, clock=clock)
+        self.metrics = MetricsPoll(
+            self._routes, {backend.name: backend.metrics for backend in settings.backends if backend.metrics}
+        )
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving"
@@ -102,7 +120,15 @@ class Dispatcher:
             self._calls -= 1
             if not self._calls:
                 self._idle.set()
-            span.finish(status)
+            if head.times is None:
+                span.finish(status)
+            else:
+                head.times.when_left(partial(conclude_at_daemon, span, head, head.times, status, self._clock.now))
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The names of all."""
+        return tuple(self._backends)
 
     def report(self) -> LoadReport:
         """What the proxies are told."""
@@ -112,18 +138,38 @@ class Dispatcher:
         """The account of each candidate, by Triton and model."""
         return {(backend, model): load.statistics() for backend, model, load in self._routes.models()}
 
+    def candidates(self) -> dict[str, tuple[Candidate, ...]]:
+        """The candidates of each route, as its policy sees them now."""
+        now = self._clock.now()
+        return {
+            route.name: tuple(
+                candidate.load.account.candidate(quality=candidate.quality, now=now) for candidate in route.candidates
+            )
+            for route in self._routes
+        }
+
     def policies(self) -> dict[str, str]:
         """The policy of each route, by name."""
         return {route.name: route.policy.name for route in self._routes}
 
+    def guards(self) -> dict[str, GuardStatistics]:
+        """How often greedy had to decide in place of the policy, and why: of the routes with a learned one."""
+        return {
+            route.name: route.policy.statistics() for route in self._routes if isinstance(route.policy, GuardedPolicy)
+        }
+
     def use_policy(self, route: str, policy: str | Policy) -> None:
-        """Have another policy decide from now on. Raises ValueError naming what is unknown, and what is known."""
+        """Have another policy decide from now on.
+
+        Raises ValueError naming what is unknown, and what is known, or why a checkpoint can't be used: the policy of
+        before then stays.
+        """
         found = self._routes.find(route.encode())
         if found is None:
             raise ValueError(f"unknown route {route!r}; known are {', '.join(sorted(self.policies())) or 'none'}")
         if isinstance(policy, str):
             require_candidate(policy, {candidate.model for candidate in found.candidates})
-        found.policy = make_policy(policy) if isinstance(policy, str) else policy
+        found.policy = guarded_policy(policy) if isinstance(policy, str) else policy
 
     def drain(self) -> None:
         """Refuse new calls from now on; those in progress go on."""
@@ -171,7 +217,8 @@ class Dispatcher:
         onward = span.child(address=self._default.address)
         status = CallStatus(Code.CANCELLED)
         try:
-            status = await relay(incoming, self._default.carrier.open(_injected(incoming.head, onward)))
+            outgoing = self._default.carrier.open(_injected(incoming.head, onward))
+            status = await relay(incoming, noted(outgoing, incoming.head.times, clock=self._clock))
         finally:
             onward.finish(status)
         await incoming.finish(status)
@@ -191,7 +238,7 @@ class Dispatcher:
         if facts.timeout_s is not None:
             deadline_at = min(deadline_at, head.accepted_at + facts.timeout_s)
             limit.answer_by(deadline_at)
-        request = RoutedRequest(route, message, facts, head.traffic_class, deadline_at)
+        request = RoutedRequest(route, message, facts, head.traffic_class, deadline_at, tunnel=head.tunnel)
         return await self._unary_infer.serve(incoming, request, limit, span)
 
     async def _infer_stream(self, incoming: IncomingCall, limit: Limit, span: CallSpan) -> CallStatus:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+import math
+from collections.abc import Collection, Hashable
 from dataclasses import replace
 
 from proxy.clock import Clock
 from proxy.daemon import trailers
 from proxy.daemon.deadlines import Limit
+from proxy.daemon.load import ModelLoad
 from proxy.daemon.routes import RouteCandidate
 from proxy.daemon.selection import RoutedRequest, Selected, Selection
 from proxy.daemon.triton import is_unknown_model
@@ -15,7 +18,7 @@ from proxy.daemon.unary import UnaryAnswer, ask, deliver
 from proxy.errors import CallError, Code
 from proxy.telemetry import names
 from proxy.telemetry.tracing import CallSpan
-from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall
+from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes, IncomingCall
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 """gRFC A6: a server's wish when a call is to be tried again; negative, or not a number: never."""
@@ -35,13 +38,33 @@ class UnaryInfer:
 
     async def serve(self, incoming: IncomingCall, request: RoutedRequest, limit: Limit, span: CallSpan) -> CallStatus:
         """Answer the request. Raises CallError when it is to be refused; the caller has then been told nothing."""
+        worth: float | None = 0.0
+        try:
+            status, candidate = await self._serve(incoming, request, limit, span)
+            if status.ok and self._clock.now() <= request.deadline_at:
+                worth = candidate.quality
+        except asyncio.CancelledError:
+            if self._clock.now() < request.deadline_at:
+                worth = None  # the caller went away: that tells nothing
+            raise
+        finally:
+            if worth is not None:
+                request.route.numbers.ended(request.traffic_class, worth=worth)
+        return status
+
+    async def _serve(
+        self, incoming: IncomingCall, request: RoutedRequest, limit: Limit, span: CallSpan
+    ) -> tuple[CallStatus, RouteCandidate]:
         head = incoming.head
-        selected = self._selection.choose(request, now=self._clock.now())
+        times = head.times or CallTimes()
+        times.asked_at = self._clock.now()
+        selected = self._selection.choose(request, span=span, now=times.asked_at)
+        times.decided_at = self._clock.now()
         answer = await self._attempt(head, request, selected, span)
         tried = [selected.candidate]
         while answer.message is None and worth_another(request, answer.status, tried, now=self._clock.now()):
             try:
-                selected = self._selection.choose(request, tried=tried, now=self._clock.now())
+                selected = self._selection.choose(request, tried=tried, span=span, now=self._clock.now())
             except CallError:
                 break  # the policy gives the request up: why it failed says more than that
             span.event(names.RETRY)
@@ -50,20 +73,25 @@ class UnaryInfer:
         if is_unknown_model(answer.status):
             answer = replace(answer, status=_none_loaded(request, answer.status))
         limit.answered()
-        return await deliver(
+        if answer.message is not None:
+            request.route.answers.answered(request.traffic_class, len(answer.message))
+        status = await deliver(
             incoming,
             answer,
             suffix=selected.candidate.answer_suffix,
             trailers=trailers.chosen(request.route, selected.candidate),
         )
+        return status, selected.candidate
 
     async def _attempt(self, head: CallHead, request: RoutedRequest, selected: Selected, span: CallSpan) -> UnaryAnswer:
         candidate = selected.candidate
         note_choice(span, request, selected)
         onward = span.child(address=candidate.backend.address)
         metadata = onward.inject(head.metadata)
-        sent_at = self._clock.now()
-        candidate.load.sent()
+        load, key = candidate.load, object()
+        times = head.times or CallTimes()
+        times.sent_at = self._clock.now()
+        load.sent(key, prompt_tokens=request.facts.prompt or 0, now=times.sent_at)
         answer: UnaryAnswer | None = None
         try:
             answer = await ask(
@@ -72,11 +100,14 @@ class UnaryInfer:
                 request.message + candidate.request_suffix,
             )
         finally:
+            now = self._clock.now()
+            times.begun_at = load.begun_at(key, streaming=False, now=now)
             if answer is None:
-                candidate.load.abandoned()
+                load.abandoned(key, now=now)
                 onward.finish(CallStatus(Code.CANCELLED))
             else:
-                settle(candidate, answer.status, sent_at=sent_at, now=self._clock.now())
+                note_answered(times, now=now)
+                settle(load, key, answer.status, now=now)
                 onward.finish(answer.status)
         if answer.status.code == Code.UNAVAILABLE:
             self._selection.lost(request)
@@ -94,11 +125,18 @@ def worth_another(request: RoutedRequest, status: CallStatus, tried: Collection[
     )
 
 
-def settle(candidate: RouteCandidate, status: CallStatus, *, sent_at: float, now: float) -> None:
-    """Enter in a candidate's account how a request ended."""
-    candidate.load.finished(status.code, sent_at=sent_at, now=now)
+def settle(load: ModelLoad, key: Hashable, status: CallStatus, *, messages: int = 1, now: float) -> None:
+    """Enter in a model's account how the request of this key ended."""
+    load.finished(key, status.code, messages=messages, now=now)
     if status.retryable or is_unknown_model(status):
-        candidate.load.away(now=now)
+        load.account.away(now=now)
+
+
+def note_answered(times: CallTimes, *, now: float) -> None:
+    """The answer, or the first message of it, is here. A model that was thought to wait began nobody knows when."""
+    times.answered_at = now
+    if times.begun_at == math.inf:
+        times.begun_at = 0.0
 
 
 def note_choice(span: CallSpan, request: RoutedRequest, selected: Selected) -> None:
@@ -109,6 +147,8 @@ def note_choice(span: CallSpan, request: RoutedRequest, selected: Selected) -> N
     span.set(names.MODEL, selected.candidate.model)
     span.set(names.INSTANCE, selected.candidate.backend.name)
     span.set(names.DECISION_REASON, selected.reason)
+    if selected.fallback:
+        span.set(names.DECISION_FALLBACK, selected.fallback)
     span.event(names.DISPATCH)
 
 

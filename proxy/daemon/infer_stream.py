@@ -23,13 +23,13 @@ from proxy.clock import Clock
 from proxy.daemon import trailers
 from proxy.daemon import triton as messages
 from proxy.daemon.deadlines import Limit
-from proxy.daemon.infer import note_choice, settle, worth_another
+from proxy.daemon.infer import note_answered, note_choice, settle, worth_another
 from proxy.daemon.routes import Backend, Route, RouteCandidate, Routes
 from proxy.daemon.selection import RoutedRequest, Selection
 from proxy.errors import CallError, Code
 from proxy.telemetry import names
 from proxy.telemetry.tracing import CallSpan
-from proxy.tunnel.exchange import CallStatus, IncomingCall, InitialMetadata, Metadata, OutgoingCall
+from proxy.tunnel.exchange import CallStatus, CallTimes, IncomingCall, InitialMetadata, Metadata, OutgoingCall
 
 
 class StreamEndedError(Exception):
@@ -46,10 +46,9 @@ class Pending:
 
     request: RoutedRequest
     candidate: RouteCandidate
-    sent_at: float
     tried: list[RouteCandidate]
-    answered: bool = False
-    """Whether its first answer has come."""
+    answers: int = 0
+    """Messages of its answer that have come. The empty one that only marks the end is none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,12 +68,12 @@ class Leg:
     def settle(self, status: CallStatus, *, now: float) -> None:
         """Every request still pending ended with this status."""
         for pending in self.pending:
-            settle(pending.candidate, status, sent_at=pending.sent_at, now=now)
+            settle(pending.candidate.load, pending, status, messages=pending.answers, now=now)
 
-    def abandon(self) -> None:
+    def abandon(self, *, now: float) -> None:
         """Give the stream up, and what is pending on it; nothing for one that has ended."""
         for pending in self.pending:
-            pending.candidate.load.abandoned()
+            pending.candidate.load.abandoned(pending, now=now)
         self.pending.clear()
         self.call.cancel()
         self.span.finish(CallStatus(Code.CANCELLED))
@@ -115,6 +114,7 @@ class InferStream:
         self._limit = limit
         self._span = span
         self._clock = clock
+        self._times = incoming.head.times or CallTimes()
         self._group = asyncio.TaskGroup()
         self._open: dict[tuple[str, str | None], Leg] = {}
         """Legs that can take requests, by backend and route."""
@@ -124,20 +124,28 @@ class InferStream:
         self._answering = asyncio.Lock()
         self._headers_sent = False
         self._answered_by: dict[RouteCandidate, Route] = {}
+        self._unanswered: dict[int, RoutedRequest] = {}
         self._trailing: Metadata = ()
 
     async def run(self) -> CallStatus:
         """Serve the call to its end and finish it."""
         status = CallStatus(Code.OK)
+        left = True
         try:
             async with self._group:
                 await self._take_requests()
+            left = False
         except* StreamEndedError as ended:
+            left = False
             first = ended.exceptions[0]
             status = first.status if isinstance(first, StreamEndedError) else status
         finally:
+            now = self._clock.now()
             for leg in self._legs:
-                leg.abandon()
+                leg.abandon(now=now)
+            for request in self._unanswered.values():
+                if not left or now >= request.deadline_at:  # a caller that left before that tells nothing
+                    request.route.numbers.ended(request.traffic_class, worth=0.0)
         added = trailers.chosen_in_stream((route, candidate) for candidate, route in self._answered_by.items())
         status = CallStatus(status.code, status.message, (status.metadata or self._trailing) + added)
         await self._incoming.finish(status)
@@ -148,6 +156,7 @@ class InferStream:
             route = self._routes.find(messages.model_name(message))
             if route is None or not await self._take_routed(route, message):
                 leg = self._leg(self._default, None)
+                self._times.sent_at = self._times.sent_at or self._clock.now()
                 async with leg.sending:
                     await leg.call.send(message)
         if not self._legs and not self._headers_sent:
@@ -161,14 +170,18 @@ class InferStream:
     async def _take_routed(self, route: Route, message: bytes) -> bool:
         """Route one request. False when it can't be read: then the backend has the words for it."""
         try:
-            facts = messages.infer_facts(message)
+            facts = messages.infer_facts(message, prompt=True)
         except messages.MalformedMessageError:
             return False
         now = self._clock.now()
         deadline_at = self._limit.target_of_message(received_at=now)
         if facts.timeout_s is not None:
             deadline_at = min(deadline_at, now + facts.timeout_s)
-        request = RoutedRequest(route, message, facts, self._incoming.head.traffic_class, deadline_at, streaming=True)
+        head = self._incoming.head
+        request = RoutedRequest(
+            route, message, facts, head.traffic_class, deadline_at, streaming=True, tunnel=head.tunnel
+        )
+        self._unanswered[id(request)] = request
         try:
             await self._send(request, tried=[])
         except CallError as error:
@@ -177,13 +190,17 @@ class InferStream:
 
     async def _send(self, request: RoutedRequest, tried: list[RouteCandidate]) -> None:
         """Send a request to a candidate that has not failed it. Raises CallError when there is none for it."""
-        selected = self._selection.choose(request, tried=tried, now=self._clock.now())
+        now = self._clock.now()
+        selected = self._selection.choose(request, tried=tried, span=self._span, now=now)
+        if not self._times.sent_at:
+            self._times.asked_at = now
+            self._times.decided_at = self._times.sent_at = self._clock.now()
         candidate = selected.candidate
         note_choice(self._span, request, selected)
         leg = self._leg(candidate.backend, request.route)
-        pending = Pending(request, candidate, self._clock.now(), [*tried, candidate])
+        pending = Pending(request, candidate, [*tried, candidate])
         leg.pending.append(pending)
-        candidate.load.sent()
+        candidate.load.sent(pending, prompt_tokens=request.facts.prompt or 0, now=self._clock.now())
         self._watch_oldest()
         # A client that asks for the mark gets it anyway; one that asks in the wrong type gets Triton's error.
         suffix = candidate.marked_request_suffix if request.facts.empty_final is False else candidate.request_suffix
@@ -194,6 +211,7 @@ class InferStream:
 
     async def _refuse(self, request: RoutedRequest, error: CallError) -> None:
         """Tell the client about one request, in the way in which it wants to be told."""
+        self._note_worth(request, 0.0)
         if (messages.GRPC_ERROR_KEY, "true") in self._incoming.head.metadata:
             raise StreamEndedError(trailers.refusal(error))
         await self._pass_on(messages.stream_error(request.facts.id, error.message))
@@ -216,6 +234,7 @@ class InferStream:
             if isinstance(event, InitialMetadata):
                 await self._send_headers(event.metadata)
             elif leg.route is None:
+                self._times.answered_at = self._times.answered_at or self._clock.now()
                 await self._pass_on(event)
             else:
                 await self._take_routed_answer(leg, leg.route, event)
@@ -229,7 +248,7 @@ class InferStream:
             return
         pending = leg.pending_of(answer)
         if pending is not None:
-            self._note_answer(leg, pending, answer)
+            self._note_answer(leg, pending, answer, len(message))
             if answer.empty and not pending.request.facts.empty_final:
                 return
         candidate = route.of_model(answer.model, leg.backend) if answer.model else None
@@ -238,16 +257,32 @@ class InferStream:
             message += candidate.stream_answer_suffix
         await self._pass_on(message)
 
-    def _note_answer(self, leg: Leg, pending: Pending, answer: messages.StreamAnswer) -> None:
-        if not pending.answered:
-            pending.answered = True
+    def _note_answer(self, leg: Leg, pending: Pending, answer: messages.StreamAnswer, length: int) -> None:
+        load = pending.candidate.load
+        if not pending.answers:
+            pending.request.route.answers.answered(pending.request.traffic_class, length)
+            now = self._clock.now()
+            if not self._times.answered_at:
+                self._times.begun_at = load.begun_at(pending, streaming=True, now=now)
+                note_answered(self._times, now=now)
+            load.began(pending, now=now)
+            in_time = now <= pending.request.deadline_at and not answer.failed
+            self._note_worth(pending.request, pending.candidate.quality if in_time else 0.0)
             pending.request = replace(pending.request, message=b"")  # it is not sent again, and may be large
             self._span.event(names.FIRST_MESSAGE)
+            pending.answers = 1
             self._watch_oldest()
+        elif not answer.empty:
+            pending.answers += 1
         if answer.final:
             leg.pending.remove(pending)
             code = Code.INTERNAL if answer.failed and answer.model else Code.OK
-            pending.candidate.load.finished(code, sent_at=pending.sent_at, now=self._clock.now())
+            load.finished(pending, code, messages=pending.answers, now=self._clock.now())
+
+    def _note_worth(self, request: RoutedRequest, worth: float) -> None:
+        """What the answer comes to is clear when it begins."""
+        del self._unanswered[id(request)]
+        request.route.numbers.ended(request.traffic_class, worth=worth)
 
     async def _take_end(self, leg: Leg, status: CallStatus) -> None:
         self._legs.discard(leg)
@@ -265,7 +300,7 @@ class InferStream:
             self._selection.lost(pending.request)
         now = self._clock.now()
         for pending in leg.pending:
-            if pending.answered or not worth_another(pending.request, status, pending.tried, now=now):
+            if pending.answers or not worth_another(pending.request, status, pending.tried, now=now):
                 raise StreamEndedError(status)
         for pending in leg.pending:
             self._span.event(names.RETRY)
@@ -288,5 +323,5 @@ class InferStream:
     def _watch_oldest(self) -> None:
         """Hold the call to the deadline of the request that is due first, where its class fails late answers."""
         if self._limit.fails:
-            due = [pending.request.deadline_at for leg in self._legs for pending in leg.pending if not pending.answered]
+            due = [pending.request.deadline_at for leg in self._legs for pending in leg.pending if not pending.answers]
             self._limit.answer_by(min(due, default=NO_DEADLINE))

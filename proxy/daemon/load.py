@@ -1,19 +1,17 @@
-"""What the daemon knows of one model on one Triton: requests there, latency, errors, readiness.
+"""What the daemon knows of one model on one Triton: its account, as policies see it, and counts.
 
-Pure accounting: `now` is passed in, in seconds on a monotonic clock. The numbers come from the daemon's own requests;
-the model's queue is known only where somebody reads it from Triton and tells (`queued`).
+Pure accounting: `now` is passed in, in seconds on a monotonic clock. The numbers come from the daemon's own requests,
+and from Triton's metrics where they are read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
-from policies.selection.base import Candidate
-from policies.selection.health import RECENT_WEIGHT, Health
+from policies.profile import Profile
+from policies.selection.account import CandidateAccount
 from proxy.errors import Code
-
-LONG_RUN_WEIGHT = 0.005
-"""Of the newest answer in the long-run mean: about five hundred answers make up nine tenths of it."""
 
 MODEL_FAULTS = frozenset({Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS})
 """Statuses that tell against the model; others tell against the request."""
@@ -31,68 +29,62 @@ class LoadStatistics:
     """Given up before they ended: cancelled by the caller, or late."""
 
 
-class ModelLoad(Health):
-    """The account of one model on one Triton, shared by all routes that have it as a candidate."""
+class ModelLoad:
+    """One model on one Triton, shared by all routes that have it as a candidate.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._in_flight = 0
+    A request has a key of the caller's choice, from `sent` to `finished` or `abandoned`.
+    """
+
+    def __init__(self, model: str, triton: str, *, profile: Profile | None = None) -> None:
+        self.account = CandidateAccount(model, instance=triton, quality=0.0, profile=profile)
+        """What policies are shown, with each route's own quality; readiness and Triton's numbers go there directly."""
+        self._running = 0
         self._finished = 0
         self._failed = 0
         self._abandoned = 0
-        self._queued = 0
-        self._recent_s: float | None = None
-        self._long_run_s = 0.0
 
     def __repr__(self) -> str:
-        latency = "no answer yet" if self._recent_s is None else f"{self._recent_s * 1000:.1f} ms"
-        return f"<ModelLoad {self._in_flight} in flight, {self._finished} finished, {self._failed} failed, {latency}>"
+        return f"<ModelLoad {self._finished} finished, {self._failed} failed, {self.account!r}>"
 
     def statistics(self) -> LoadStatistics:
         """Counts since the start."""
-        return LoadStatistics(self._in_flight, self._finished, self._failed, self._abandoned)
+        return LoadStatistics(self._running, self._finished, self._failed, self._abandoned)
 
-    def sent(self) -> None:
+    def sent(self, key: Hashable, *, prompt_tokens: int = 0, now: float) -> None:
         """A request goes to the model. One of `finished` and `abandoned` follows for each."""
-        self._in_flight += 1
+        self._running += 1
+        self.account.sent(key, prompt_tokens=prompt_tokens, now=now)
 
-    def finished(self, code: int, *, sent_at: float, now: float) -> None:
-        """A request ended with this status, after all of its answer."""
-        self._in_flight -= 1
+    def begun_at(self, key: Hashable, *, streaming: bool, now: float) -> float:
+        """When the model is thought to have begun on a request whose first answer comes now, or which is given up.
+
+        Infinite while it is thought to wait, 0.0 where nothing tells: without a profile, or where that is one of tokens
+        and the answer comes as a whole.
+        """
+        profile = self.account.profile
+        if profile is None or (profile.tokens is not None and not streaming):
+            return 0.0
+        return self.account.forecast.begun_at(key, now=now)
+
+    def began(self, key: Hashable, *, now: float) -> None:
+        """The first message of an answer came that may have more."""
+        self.account.began(key, now=now)
+
+    def finished(self, key: Hashable, code: int, *, messages: int = 1, now: float) -> None:
+        """A request ended with this status, after an answer of so many messages."""
+        self._running -= 1
         self._finished += 1
-        failed = code in MODEL_FAULTS
-        self._failed += failed
-        self.count(failed=failed, now=now)
-        if code == Code.OK:
-            self._answered(now - sent_at)
+        if code in MODEL_FAULTS:
+            self._failed += 1
+            self.account.failed(key, now=now)
+        elif code == Code.OK:
+            self.account.answered(key, messages=messages, now=now)
+        else:
+            self.account.abandoned(key, now=now)
+            self.account.count(failed=False, now=now)
 
-    def abandoned(self) -> None:
+    def abandoned(self, key: Hashable, *, now: float) -> None:
         """A request was given up; it says nothing about the model."""
-        self._in_flight -= 1
+        self._running -= 1
         self._abandoned += 1
-
-    def queued(self, count: int) -> None:
-        """Triton reports this many requests waiting in the model's queue."""
-        self._queued = count
-
-    def candidate(self, model: str, triton: str, quality: float, *, now: float) -> Candidate:
-        """The model as a policy sees it."""
-        waiting = min(self._queued, self._in_flight)
-        return Candidate(
-            name=model,
-            instance=triton,
-            quality=quality,
-            ready=self.ready(now=now),
-            running=self._in_flight - waiting,
-            waiting=waiting,
-            latency_s=self._recent_s,
-            error_rate=self.error_rate(now=now),
-            slow_down=max(1.0, self._recent_s / self._long_run_s) if self._recent_s and self._long_run_s else 1.0,
-        )
-
-    def _answered(self, latency_s: float) -> None:
-        if self._recent_s is None:
-            self._recent_s = self._long_run_s = latency_s
-            return
-        self._recent_s += (latency_s - self._recent_s) * RECENT_WEIGHT
-        self._long_run_s += (latency_s - self._long_run_s) * LONG_RUN_WEIGHT
+        self.account.abandoned(key, now=now)

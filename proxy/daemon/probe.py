@@ -29,7 +29,7 @@ _AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 
 class Probe:
-    """Knows which backends answer, and keeps `ModelLoad.ready` up to date."""
+    """Knows which backends answer, and keeps the readiness of models up to date."""
 
     def __init__(self, routes: Routes, backends: Mapping[str, Backend], *, clock: Clock) -> None:
         self._routes = routes
@@ -72,9 +72,9 @@ class Probe:
             answer = await self._ask(backend, messages.MODEL_READY, messages.name_suffix(model))
             ready = answer.message is not None and messages.is_ready(answer.message)
         now = self._clock.now()
-        if ready != load.ready(now=now):
+        if ready != load.account.ready(now=now):
             logger.warning("Model %s of %s is %s", model, backend, "ready again" if ready else "not ready")
-        load.probed(ready=ready, now=now)
+        load.account.probed(ready=ready, now=now)
 
     async def _ask(self, backend: Backend, path: str, message: bytes) -> UnaryAnswer:
         now = self._clock.now()

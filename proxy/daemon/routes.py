@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from policies.profile import Profile
+from policies.selection.arrivals import ArrivalMeter
 from policies.selection.base import Policy
-from policies.selection.registry import make_policy
 from policies.traffic import TrafficClass
 from proxy.daemon import triton as messages
+from proxy.daemon.guard import is_learned, policy_at_start
 from proxy.daemon.load import ModelLoad
 from proxy.daemon.sequences import CAPACITY, IDLE_S
+from proxy.daemon.way_back import AnswerLengths
+from proxy.telemetry.route_metrics import CandidateNumbers, RouteMetrics, RouteNumbers
 from proxy.tunnel.exchange import Carrier
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,8 @@ class BackendSettings:
     """Its name in the configuration."""
     address: str
     """host:port, for messages, spans and to tell whether it is on this host."""
+    metrics: str | None = None
+    """URL of its Prometheus page, for its queues and GPUs; None: they are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,9 @@ class CandidateSettings:
     model: str
     """Its name there."""
     quality: float
+    profile: Profile | None = None
+    """How long it takes, measured beforehand; None: learned from its answers. One for all routes that have the model
+    on that backend: the first that is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,7 @@ class RouteCandidate:
     """Makes a request for the route one for the model."""
     marked_request_suffix: bytes = field(repr=False)
     """The same, and has the end of the answer marked."""
+    numbers: CandidateNumbers = field(repr=False)
     answer_suffix: bytes = field(repr=False)
     """Makes the model's answer one of the route."""
     stream_answer_suffix: bytes = field(repr=False)
@@ -100,6 +113,10 @@ class Route:
     candidates: tuple[RouteCandidate, ...]
     policy: Policy
     """Replaced when an operator switches policies."""
+    numbers: RouteNumbers = field(repr=False)
+    arrivals: ArrivalMeter = field(default_factory=ArrivalMeter)
+    """Counts its requests, each once however often it is tried."""
+    answers: AnswerLengths = field(default_factory=AnswerLengths)
 
     def of_model(self, model: str, backend: Backend) -> RouteCandidate | None:
         """The candidate with this model on this backend."""
@@ -112,16 +129,23 @@ class Route:
 class Routes:
     """All routes, by name in bytes, as names stand in messages."""
 
-    def __init__(self, settings: Sequence[RouteSettings], backends: Mapping[str, Backend]) -> None:
-        self._loads: dict[tuple[str, str], ModelLoad] = {}
+    def __init__(
+        self, settings: Sequence[RouteSettings], backends: Mapping[str, Backend], metrics: RouteMetrics | None = None
+    ) -> None:
+        self._metrics = metrics or RouteMetrics()
+        self._loads = _loads(settings)
         self._routes = {
             route.name.encode(): Route(
                 route.name,
                 tuple(self._candidate(route.name, candidate, backends) for candidate in route.candidates),
-                make_policy(route.policy),
+                policy_at_start(route.policy),
+                RouteNumbers(self._metrics, route.name, policy=route.policy),
             )
             for route in settings
         }
+        for route in self:
+            if is_learned(route.policy.name):
+                _want_profiles(route)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes.values())
@@ -142,9 +166,25 @@ class Routes:
             backend=backends[settings.triton],
             model=settings.model,
             quality=settings.quality,
-            load=self._loads.setdefault((settings.triton, settings.model), ModelLoad()),
+            load=self._loads[settings.triton, settings.model],
             request_suffix=messages.request_suffix(settings.model),
             marked_request_suffix=messages.request_suffix(settings.model, mark_end=True),
+            numbers=CandidateNumbers(self._metrics, route, model=settings.model, triton=settings.triton),
             answer_suffix=messages.answer_suffix(route, settings.model),
             stream_answer_suffix=messages.answer_suffix(route, settings.model, stream=True),
         )
+
+
+def _want_profiles(route: Route) -> None:
+    lacking = [candidate.model for candidate in route.candidates if candidate.load.account.profile is None]
+    if lacking:
+        what = "Policy %s of route %s decides as greedy does while these candidates have no profile: %s"
+        logger.warning(what, route.policy.name, route.name, ", ".join(lacking))
+
+
+def _loads(settings: Sequence[RouteSettings]) -> dict[tuple[str, str], ModelLoad]:
+    profiles: dict[tuple[str, str], Profile | None] = {}
+    for candidate in (candidate for route in settings for candidate in route.candidates):
+        key = candidate.triton, candidate.model
+        profiles[key] = profiles.get(key) or candidate.profile
+    return {(triton, model): ModelLoad(model, triton, profile=profile) for (triton, model), profile in profiles.items()}

@@ -6,12 +6,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from policies.selection.base import Request
-from policies.traffic import TrafficClass
+from policies.traffic import NO_DEADLINE, TrafficClass
+from proxy.clock import Clock, MonotonicClock
 from proxy.daemon import trailers
+from proxy.daemon.decision_trace import note_decision
 from proxy.daemon.routes import Route, RouteCandidate
 from proxy.daemon.sequences import Sequences
 from proxy.daemon.triton import InferFacts
+from proxy.daemon.way_back import WaysBack
 from proxy.errors import CallError, Code
+from proxy.telemetry.tracing import NO_SPAN, CallSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,10 @@ class RoutedRequest:
     facts: InferFacts
     traffic_class: str
     deadline_at: float
-    """When its answer is due, on this process's monotonic clock."""
+    """When its answer is due at the client, on this process's monotonic clock."""
     streaming: bool = False
+    tunnel: str = ""
+    """The proxy that it came through, see `CallHead.tunnel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Selected:
     candidate: RouteCandidate
     reason: str
     scores: tuple[float, ...] = ()
+    fallback: str = ""
+    """Why the route's policy did not decide itself; empty when it did."""
 
 
 SEQUENCE = "its sequence is there"
@@ -42,25 +50,45 @@ SEQUENCE = "its sequence is there"
 class Selection:
     """The daemon's side of the policies: what they see, and what their choice means."""
 
-    def __init__(self, classes: Mapping[str, TrafficClass], sequences: Sequences[RouteCandidate]) -> None:
+    def __init__(
+        self,
+        classes: Mapping[str, TrafficClass],
+        sequences: Sequences[RouteCandidate],
+        ways_back: WaysBack | None = None,
+        *,
+        timer: Clock | None = None,
+    ) -> None:
         self._classes = classes
         self._sequences = sequences
+        self._ways_back = ways_back or WaysBack()
+        self._timer = timer or MonotonicClock()
 
-    def choose(self, request: RoutedRequest, *, tried: Collection[RouteCandidate] = (), now: float) -> Selected:
-        """The candidate for a request that those in `tried` have failed.
+    def choose(
+        self,
+        request: RoutedRequest,
+        *,
+        tried: Collection[RouteCandidate] = (),
+        span: CallSpan = NO_SPAN,
+        now: float,
+    ) -> Selected:
+        """The candidate for a request that those in `tried` have failed. The policy's decision goes on `span`.
 
         Raises CallError (RESOURCE_EXHAUSTED) when the policy sheds the request, or no more sequences can be remembered.
         """
         route, facts = request.route, request.facts
+        if not tried:
+            route.arrivals.arrived(request.traffic_class, now=now)
         if facts.sequence is not None and not facts.sequence_start:
             known = self._sequences.find(route.name, facts.sequence, now=now)
             if known is not None:
                 if facts.sequence_end:
                     self._sequences.end(route.name, facts.sequence)
+                known.numbers.sent(request.traffic_class)
                 return Selected(known, SEQUENCE)
-        selected = self._ask_policy(request, tried, now)
+        selected = self._ask_policy(request, tried, span, now)
         if facts.sequence is not None and not facts.sequence_end:
             self._keep(route, facts.sequence, selected.candidate, now)
+        selected.candidate.numbers.sent(request.traffic_class)
         return selected
 
     def lost(self, request: RoutedRequest) -> None:
@@ -68,33 +96,45 @@ class Selection:
         if request.facts.sequence is not None:
             self._sequences.end(request.route.name, request.facts.sequence)
 
-    def _ask_policy(self, request: RoutedRequest, tried: Collection[RouteCandidate], now: float) -> Selected:
-        route = request.route
+    def _ask_policy(
+        self, request: RoutedRequest, tried: Collection[RouteCandidate], span: CallSpan, now: float
+    ) -> Selected:
+        began_at = self._timer.now()
+        route, prompt = request.route, request.facts.prompt
         left = [candidate for candidate in route.candidates if candidate not in tried] if tried else route.candidates
-        traffic_class = self._classes.get(request.traffic_class)
-        choice = route.policy.choose(
-            Request(
-                route=route.name,
-                traffic_class=request.traffic_class,
-                weight=1.0 if traffic_class is None else traffic_class.weight,
-                deadline_at=request.deadline_at,
-                size_bytes=len(request.message),
-                streaming=request.streaming,
-                attempt=len(tried),
-            ),
-            [
-                candidate.load.candidate(candidate.model, candidate.backend.name, candidate.quality, now=now)
-                for candidate in left
-            ],
-            now=now,
-        )
+        asked = self._asked(request, len(tried), now)
+        candidates = [
+            candidate.load.account.candidate(prompt_tokens=prompt or 0, quality=candidate.quality, now=now)
+            for candidate in left
+        ]
+        choice = route.policy.choose(asked, candidates, now=now)
+        route.numbers.decided(route.policy.name, took_s=self._timer.now() - began_at)
+        if span.recording:
+            note_decision(span, asked, candidates, choice, policy=route.policy.name, now=now)
         if choice.candidate is None:
             raise CallError(
                 Code.RESOURCE_EXHAUSTED,
                 f"policy {route.policy.name} sheds this request for {route.name!r}: {choice.reason}",
                 reason=trailers.SATURATED,
             )
-        return Selected(left[choice.candidate], choice.reason, choice.scores)
+        return Selected(left[choice.candidate], choice.reason, choice.scores, choice.fallback)
+
+    def _asked(self, request: RoutedRequest, attempt: int, now: float) -> Request:
+        route, name = request.route, request.traffic_class
+        traffic_class = self._classes.get(name)
+        return Request(
+            route.name,
+            name,
+            1.0 if traffic_class is None else traffic_class.weight,
+            request.deadline_at,
+            self._ways_back.expected_s(request.tunnel, route.answers.expected_bytes(name), now=now),
+            len(request.message),
+            request.facts.prompt,
+            request.streaming,
+            traffic_class.token_deadline_s if traffic_class is not None and request.streaming else NO_DEADLINE,
+            attempt,
+            route.arrivals.arrivals(now=now),
+        )
 
     def _keep(self, route: Route, sequence: int | str, candidate: RouteCandidate, now: float) -> None:
         if not self._sequences.put(route.name, sequence, candidate, now=now):

@@ -8,6 +8,7 @@ message with another name, at the cost of one copy.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ _READY = "READY"
 _IDENTITY = frozenset({"name", "version", "batch_size", "type", "id"})
 """Fields of statistics that say what is counted, not how much."""
 _ONE_BYTE_VARINT = 0x7F
+_TOKEN_TYPES = frozenset({"INT32", "INT64", "UINT32", "UINT64"})
+_LONGEST_PROMPT = 1 << 31
+"""Shapes that are larger are nonsense, which is Triton's to refuse."""
+_LENGTH_BYTES = 4
+"""Before each element of a BYTES tensor in `raw_input_contents`."""
 _NAME_TAG = 0x0A
 """Field 1, length-delimited: `model_name` of inference messages, `name` of requests about a model."""
 
@@ -78,6 +84,8 @@ class InferFacts:
     """
     empty_final: bool | None
     """Whether the client asks for the empty answer that ends a decoupled one; None: in a type that Triton refuses."""
+    prompt: int | None = None
+    """Length of the prompt, see `prompt_length`; None where the inputs have none, or where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,8 @@ def is_unknown_model(status: CallStatus) -> bool:
     )
 
 
-def infer_facts(message: bytes) -> InferFacts:
-    """Read an inference request. Raises MalformedMessageError."""
+def infer_facts(message: bytes, *, prompt: bool = False) -> InferFacts:
+    """Read an inference request, with the length of its `prompt` if that is asked for. Raises MalformedMessageError."""
     request = _parse(pb.ModelInferRequest, message)
     values = {key: _value(parameter) for key, parameter in request.parameters.items()}
     sequence = values.get("sequence_id")
@@ -131,7 +139,26 @@ def infer_facts(message: bytes) -> InferFacts:
         sequence_end=values.get("sequence_end") is True,
         timeout_s=timeout_us / 1e6 if isinstance(timeout_us, int) and timeout_us > 0 else None,
         empty_final=empty_final if isinstance(empty_final, bool) else None,
+        prompt=prompt_length(request) if prompt else None,
     )
+
+
+def prompt_length(request: Any) -> int | None:
+    """How long the prompt in a `ModelInferRequest` is, in the unit in which `headway profile` measures prompts.
+
+    The prompt is the longest text, in bytes; without a text, the longest row of whole numbers, which are tokens. None
+    where there is neither, or where they lie in shared memory.
+    """
+    text = tokens = None
+    raw = request.raw_input_contents
+    for index, tensor in enumerate(request.inputs):
+        if tensor.datatype == "BYTES":
+            length = len(raw[index]) if index < len(raw) else sum(map(len, tensor.contents.bytes_contents))
+            if length:
+                text = max(text or 0, length - _LENGTH_BYTES if index < len(raw) else length)
+        elif tensor.datatype in _TOKEN_TYPES:
+            tokens = max(tokens or 0, min(math.prod(tensor.shape), _LONGEST_PROMPT))
+    return tokens if text is None else text
 
 
 def stream_answer(message: bytes) -> StreamAnswer:

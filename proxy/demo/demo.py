@@ -39,10 +39,11 @@ from proxy.demo.next_steps import Surroundings, after_keeping, after_the_end
 from proxy.demo.processes import DemoError, HeadwayProcess, Watched, free_tcp_and_udp_port, free_tcp_port
 from proxy.demo.screen import show_while
 from proxy.demo.trace_inbox import TraceInbox
-from proxy.demo.trace_view import ViewedSpan, describe, read_spans
+from proxy.demo.trace_view import draw, read_spans
 from proxy.demo.triton_server import HOST, TritonServer, TritonSettings, model_repository
 from proxy.errors import HeadwayError
 from proxy.tasks import spawn
+from proxy.tracefile.spans import Span
 
 T = TypeVar("T")
 
@@ -280,9 +281,13 @@ async def _show_traces(stack: Stack, trace_id: str, console: Console) -> None:
         return
     spans = await _spans_of(stack, trace_id)
     console.print(f"\nTraces: {stack.traces_file}", soft_wrap=True, highlight=False)
-    console.print("  The first completion in it (began after, took, who):", style="dim", highlight=False)
-    for line in describe(spans):
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if spans:
+        console.print("The first completion in it:", style="dim", highlight=False)
+        console.print(draw(spans, width=console.width), highlight=False)
+    here = Surroundings()
+    console.print(
+        f"  All of it: {here.headway()} trace {here.shown(stack.traces_file)}", highlight=False, soft_wrap=True
+    )
     console.print(
         "  To look at it in Jaeger: docker run --rm -p 16686:16686 jaegertracing/jaeger, then http://localhost:16686, "
         "Search, Upload.",
@@ -292,9 +297,9 @@ async def _show_traces(stack: Stack, trace_id: str, console: Console) -> None:
     )
 
 
-async def _spans_of(stack: Stack, trace_id: str) -> list[ViewedSpan]:
+async def _spans_of(stack: Stack, trace_id: str) -> list[Span]:
     """The spans of a call: two of the proxy's, two of the daemon's, three of Triton's, or as many as came in time."""
-    spans: list[ViewedSpan] = []
+    spans: list[Span] = []
     clock = MonotonicClock()
     give_up_at = clock.now() + TRACE_TIMEOUT_S
     while len(spans) < 7 and clock.now() < give_up_at:  # noqa: PLR2004 -- counted above

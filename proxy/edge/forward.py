@@ -14,12 +14,16 @@ from proxy.edge.classify import Classified, Classifier
 from proxy.errors import CallError, Code
 from proxy.relay import relay
 from proxy.telemetry import names
+from proxy.telemetry.accounting import account_for, tell
+from proxy.telemetry.call_metrics import CallMetrics
+from proxy.telemetry.streamed_answer import StreamedAnswer
 from proxy.telemetry.tracing import CallSpan, Tracing
-from proxy.tunnel.exchange import CallHead, CallStatus, Carrier, IncomingCall, Metadata
+from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes, Carrier, IncomingCall, Metadata
 
 logger = logging.getLogger(__name__)
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_GONE = CallStatus(Code.CANCELLED, "the client went away")
 _NOT_SERVING = b"\x08\x02"
 """`HealthCheckResponse{status: NOT_SERVING}`."""
 
@@ -28,13 +32,21 @@ class Forwarder:
     """A `CallHandler` that sends every call through `carrier`."""
 
     def __init__(
-        self, *, classifier: Classifier, carrier: Carrier, tracing: Tracing, clock: Clock, address: str
+        self,
+        *,
+        classifier: Classifier,
+        carrier: Carrier,
+        tracing: Tracing,
+        clock: Clock,
+        address: str,
+        metrics: CallMetrics | None = None,
     ) -> None:
         self._classifier = classifier
         self._carrier = carrier
         self._tracing = tracing
         self._clock = clock
         self._address = address
+        self._metrics = metrics or CallMetrics()
         self._unknown_classes: dict[str, int] = {}
         self._draining = False
 
@@ -63,18 +75,27 @@ class Forwarder:
             span = self._tracing.server_span(call.head, address=self._address)
             await self._finish(call, span, call.head, _refusal(error))
             return
-        head = classified.head
+        times = CallTimes()
+        head = classified.head._replace(times=times)
+        if head.unary:
+            times.received_at = head.accepted_at  # grpc calls us when the message is complete
         span = self._tracing.server_span(head, address=self._address)
+        status: CallStatus | None = None
+        answer = None if head.unary else self._streamed(call, head, classified.traffic_class)
         try:
             if classified.unknown_class:
                 self._note_unknown(classified, span)
             if self._draining:
                 status = await self._refuse_draining(call, head)
             else:
-                status = await self._forward(call, head, classified.traffic_class, span)
-            await self._finish(call, span, head, status)
+                status = await self._forward(answer or call, head, classified.traffic_class, span)
+            await self._finish(call, span, head, status, answer)
+        except asyncio.CancelledError:
+            if status is None:  # else it has been counted
+                self._give_up(span, head, answer)
+            raise
         finally:
-            span.finish(CallStatus(Code.CANCELLED, "the client went away"))
+            span.finish(_GONE)
 
     async def _forward(
         self, call: IncomingCall, head: CallHead, traffic_class: TrafficClass, span: CallSpan
@@ -99,7 +120,7 @@ class Forwarder:
                 onward.address(outgoing.peer)
             onward.finish(status)
         finally:
-            onward.finish(CallStatus(Code.CANCELLED, "the client went away"))
+            onward.finish(_GONE)
         if status.code == Code.UNAVAILABLE and head.path == HEALTH_CHECK:
             await call.send(_NOT_SERVING)
             return CallStatus(Code.OK, metadata=status.metadata)
@@ -112,18 +133,50 @@ class Forwarder:
         reason: Metadata = (("x-headway-dropped-reason", "rejected-shutting-down"),)
         return CallStatus(Code.UNAVAILABLE, "the proxy is shutting down", reason)
 
-    async def _finish(self, call: IncomingCall, span: CallSpan, head: CallHead, status: CallStatus) -> None:
+    def _streamed(self, call: IncomingCall, head: CallHead, traffic_class: TrafficClass) -> StreamedAnswer:
+        return StreamedAnswer(call, head, token_deadline_s=traffic_class.token_deadline_s, clock=self._clock)
+
+    def _give_up(self, span: CallSpan, head: CallHead, answer: StreamedAnswer | None) -> None:
+        now = self._clock.now()
+        account = account_for(head, Code.CANCELLED, at=now, answer=answer)
+        self._metrics.broke_off(head, at=now, missed_at=account.missed_at)
+        if span.recording or account.missed_at:
+            tell(span, head, account, answer)
+        span.finish(_GONE, at=now)
+
+    async def _finish(
+        self,
+        call: IncomingCall,
+        span: CallSpan,
+        head: CallHead,
+        status: CallStatus,
+        answer: StreamedAnswer | None = None,
+    ) -> None:
+        now = self._clock.now()
+        account = account_for(head, status.code, at=now, answer=answer)
+        self._metrics.ended(
+            head,
+            status,
+            at=now,
+            stages=account.stages,
+            missed_at=account.missed_at,
+            on_time=None if answer is None else answer.on_time,
+            first_message_at=None if answer is None else answer.first_message_at,
+            trace_id=span.trace_id if span.recording else "",
+        )
         added: list[tuple[str, str]] = [("x-headway-class", head.traffic_class)] if head.traffic_class else []
         if head.deadline.target_at < NO_DEADLINE and head.traffic_class:
-            slack_ms = head.deadline.slack_s(now=self._clock.now()) * 1e3
-            added.append(("x-headway-slack-ms", f"{slack_ms:.1f}"))
+            added.append(("x-headway-slack-ms", f"{account.slack_s * 1e3:.1f}"))
         finished = CallStatus(status.code, status.message, status.metadata + tuple(added))
-        span.finish(finished)
+        if span.recording or account.missed_at:
+            tell(span, head, account, answer)
+        span.finish(finished, at=now)
         await call.finish(finished)
 
     def _note_unknown(self, classified: Classified, span: CallSpan) -> None:
         name = classified.unknown_class
         span.set(names.UNKNOWN_CLASS, name)
+        self._metrics.named_unknown_class()
         seen = self._unknown_classes.get(name)
         if seen is None:
             if len(self._unknown_classes) >= _MAX_UNKNOWN_NAMES:

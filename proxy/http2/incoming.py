@@ -16,6 +16,7 @@ from proxy.errors import Code
 from proxy.http2.outgoing import EOF
 from proxy.http2.statuses import to_grpc
 from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, Metadata
+from proxy.tunnel.far_times import STAGES_KEY, encode_times
 from proxy.tunnel.metadata import end_to_end
 from proxy.tunnel.methods import is_unary
 from proxy.tunnel.timeouts import LONGEST_TIMEOUT_S
@@ -59,7 +60,10 @@ class GenericHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # gener
 
     def _unary(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         async def serve(request: bytes, context: Context) -> bytes:
-            call = UnaryIncomingCall(self._read_head(path, context, self._clock.now()), request, context)
+            head = self._read_head(path, context, self._clock.now())
+            if head.times is not None:
+                head.times.received_at = head.accepted_at  # grpc calls us when the message is complete
+            call = UnaryIncomingCall(head, request, context, clock=self._clock)
             await self._serve(call)
             await call.conclude()
             return call.response or b""
@@ -68,7 +72,8 @@ class GenericHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # gener
 
     def _streaming(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         async def serve(_: object, context: Context) -> None:
-            call = StreamingIncomingCall(self._read_head(path, context, self._clock.now()), context)
+            head = self._read_head(path, context, self._clock.now())
+            call = StreamingIncomingCall(head, context, clock=self._clock)
             await self._serve(call)
             await call.conclude()
 
@@ -90,9 +95,10 @@ class GenericHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # gener
 class _IncomingCall:
     """What calls of both kinds share: a head, a context, and a status that is sent when the handler has returned."""
 
-    def __init__(self, head: CallHead, context: Context) -> None:
+    def __init__(self, head: CallHead, context: Context, *, clock: Clock) -> None:
         self._head = head
         self._context = context
+        self._clock = clock
         self._status: CallStatus | None = None
 
     @property
@@ -103,6 +109,10 @@ class _IncomingCall:
     async def finish(self, status: CallStatus) -> None:
         """See the port."""
         if self._status is None:
+            times = self._head.times
+            if times is not None and times.tells:
+                told = (STAGES_KEY, encode_times(times, now=self._clock.now()).decode())
+                status = CallStatus(status.code, status.message, (*status.metadata, told))
             self._status = status
 
     async def conclude(self) -> None:
@@ -120,8 +130,8 @@ class _IncomingCall:
 class UnaryIncomingCall(_IncomingCall):
     """One message each way."""
 
-    def __init__(self, head: CallHead, request: bytes, context: Context) -> None:
-        super().__init__(head, context)
+    def __init__(self, head: CallHead, request: bytes, context: Context, *, clock: Clock) -> None:
+        super().__init__(head, context, clock=clock)
         self._request: bytes | None = request
         self.response: bytes | None = None
 
@@ -152,8 +162,8 @@ class UnaryIncomingCall(_IncomingCall):
 class StreamingIncomingCall(_IncomingCall):
     """Any number of messages each way."""
 
-    def __init__(self, head: CallHead, context: Context) -> None:
-        super().__init__(head, context)
+    def __init__(self, head: CallHead, context: Context, *, clock: Clock) -> None:
+        super().__init__(head, context, clock=clock)
         self._read: Callable[[], Awaitable[Any]] = context.read
         self._received = 0
         self._headers_sent = False
@@ -168,6 +178,8 @@ class StreamingIncomingCall(_IncomingCall):
             await self._outwait_cancellation()
             return None
         self._received += 1
+        if self._received == 1 and self._head.times is not None:
+            self._head.times.received_at = self._clock.now()
         data: bytes = message
         return data
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -17,7 +17,7 @@ from proxy.clock import Clock
 from proxy.errors import Code
 from proxy.http2.statuses import from_grpc
 from proxy.tasks import spawn
-from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata, OutgoingCall
+from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata, MetadataValue, OutgoingCall
 from proxy.tunnel.metadata import end_to_end
 from proxy.tunnel.tunnel import FailedCall
 
@@ -49,6 +49,7 @@ _BROKE = (
 )
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 _Event = InitialMetadata | bytes | CallStatus
+OnTrailers = Callable[[CallHead, Iterable[tuple[str, MetadataValue]]], None]
 _CANCELLED = CallStatus(Code.CANCELLED, "cancelled by the caller")
 
 
@@ -83,12 +84,15 @@ class GrpcCarrier:
         name: str,
         clock: Clock,
         extra_metadata: Callable[[CallHead], Metadata] | None = None,
+        on_trailers: OnTrailers | None = None,
         headers_grace_s: float = HEADERS_GRACE_S,
     ) -> None:
+        """`on_trailers` is shown the trailing metadata of each call as they came, hop-by-hop ones too."""
         self._channel: Any = channel  # the stubs ask for serializers, which grpc does not
         self._name = name
         self._clock = clock
         self._extra_metadata = extra_metadata
+        self._on_trailers = on_trailers
         self._headers_grace_s = headers_grace_s
         self._unary: dict[str, Any] = {}
 
@@ -116,24 +120,34 @@ class GrpcCarrier:
                 if len(self._unary) < _MAX_KNOWN_METHODS:
                     self._unary[head.path] = method
             return UnaryOutgoingCall(
-                lambda message: method(message, timeout=timeout_s, metadata=metadata), name=self._name
+                lambda message: method(message, timeout=timeout_s, metadata=metadata),
+                end=_End(self._name, head, self._on_trailers),
             )
         call = self._channel.stream_stream(head.path)(timeout=timeout_s, metadata=metadata)
-        return StreamingOutgoingCall(call, name=self._name, headers_grace_s=self._headers_grace_s)
+        end = _End(self._name, head, self._on_trailers)
+        return StreamingOutgoingCall(call, end=end, headers_grace_s=self._headers_grace_s)
+
+
+class _End(NamedTuple):
+    """What there is to know when a call ends: who was called, and who wants to see the trailing metadata."""
+
+    name: str
+    head: CallHead
+    on_trailers: OnTrailers | None
 
 
 class UnaryOutgoingCall:
     """One message each way."""
 
-    def __init__(self, start: Callable[[bytes], Any], *, name: str) -> None:
+    def __init__(self, start: Callable[[bytes], Any], *, end: _End) -> None:
         self._start = start
-        self._name = name
+        self._end = end
         self._call: Any = None
         self._started: asyncio.Future[None] | None = None
         self._events: deque[_Event] | None = None
 
     def __repr__(self) -> str:
-        return f"<UnaryOutgoingCall to {self._name} started={self._call is not None}>"
+        return f"<UnaryOutgoingCall to {self._end.name} started={self._call is not None}>"
 
     @property
     def peer(self) -> str:
@@ -190,22 +204,22 @@ class UnaryOutgoingCall:
             events.append(InitialMetadata(initial))
         if response is not None:
             events.append(response)
-        events.append(await _status(call, self._name))
+        events.append(await _status(call, self._end))
         return events
 
 
 class StreamingOutgoingCall:
     """Any number of messages each way."""
 
-    def __init__(self, call: Any, *, name: str, headers_grace_s: float) -> None:
+    def __init__(self, call: Any, *, end: _End, headers_grace_s: float) -> None:
         self._call = call
-        self._name = name
+        self._end = end
         self._headers_grace_s = headers_grace_s
         self._headers_seen = False
         self._read: asyncio.Task[_Event] | None = None
 
     def __repr__(self) -> str:
-        return f"<StreamingOutgoingCall to {self._name} headers_seen={self._headers_seen}>"
+        return f"<StreamingOutgoingCall to {self._end.name} headers_seen={self._headers_seen}>"
 
     @property
     def peer(self) -> str:
@@ -257,7 +271,7 @@ class StreamingOutgoingCall:
             if self._call.done():
                 return await self._next()
             await asyncio.sleep(0)
-        read = spawn(self._next(), name=f"first answer of {self._name}")
+        read = spawn(self._next(), name=f"first answer of {self._end.name}")
         try:
             await asyncio.wait({read}, timeout=self._headers_grace_s)
         except asyncio.CancelledError:
@@ -276,7 +290,7 @@ class StreamingOutgoingCall:
         if message is not EOF:
             data: bytes = message
             return data
-        return await _status(self._call, self._name)
+        return await _status(self._call, self._end)
 
 
 async def _write(call: Any, message: bytes) -> None:
@@ -299,14 +313,18 @@ def _given_up(call: Any) -> bool:
     return cancelled and (task is None or not task.cancelling())
 
 
-async def _status(call: Any, name: str) -> CallStatus:
+async def _status(call: Any, end: _End) -> CallStatus:
     """How a call ended.
 
     What the channel itself has to say of the other end gets the other end's name.
     """
     code = from_grpc(await call.code())
     message: str = await call.details() or ""
-    trailing = end_to_end(await call.trailing_metadata() or ())
+    raw = await call.trailing_metadata() or ()
+    if end.on_trailers is not None:
+        end.on_trailers(end.head, raw)
+    trailing = end_to_end(raw)
+    name = end.name
     if code == Code.UNAVAILABLE and not trailing:
         if message.startswith(_NOT_REACHED):
             return CallStatus(code, f"{name} is unreachable: {message}", retryable=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from proxy.errors import Code, H3Code, TunnelProtocolError
+from proxy.quic.call_notes import IncomingNotes, OutgoingNotes
 from proxy.quic.http3 import MAX_HEADER_BYTES
 from proxy.tunnel.answer_deadlines import AnswerDeadlines
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
@@ -84,7 +85,7 @@ class StreamOutgoingCall(_StreamCall):
     """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`.
 
     `on_answer` is called when the first message of the answer is there, with the time since the last packet of the
-    request left; not for an answer that began before.
+    request left; not for an answer that began before. `notes` keeps when the call passes.
     """
 
     def __init__(
@@ -95,9 +96,11 @@ class StreamOutgoingCall(_StreamCall):
         address: str,
         max_message_bytes: int,
         on_answer: Callable[[float], None] | None = None,
+        notes: OutgoingNotes | None = None,
     ) -> None:
         super().__init__(endpoint, stream_id)
         self._on_answer = on_answer
+        self._notes = notes
         self._address = address
         self._reader = AnswerReader(peer=f"daemon {address}", max_message_bytes=max_message_bytes)
         self._queue: deque[CallEvent] = deque()
@@ -139,6 +142,8 @@ class StreamOutgoingCall(_StreamCall):
             return
         self._sending.advance(Input.MESSAGE)
         held, self._held = self._held, b""
+        if self._notes is not None:
+            self._notes.writes_message()
         http.send_message(self._stream_id, message, now=self._endpoint.port.now(), before=held, end_stream=last)
         self._endpoint.flush_soon(batch=True)
         if last:
@@ -169,6 +174,8 @@ class StreamOutgoingCall(_StreamCall):
     def cancel(self) -> None:
         """See the port."""
         if not self._over:
+            if self._notes is not None:
+                self._notes.cancels()
             self._end(CallStatus(Code.CANCELLED, "cancelled by the caller"), H3Code.REQUEST_CANCELLED)
 
     # From the endpoint
@@ -181,6 +188,8 @@ class StreamOutgoingCall(_StreamCall):
         try:
             for event in self._read(data, self._reader, ended=ended):
                 if isinstance(event, CallStatus):
+                    if self._notes is not None:
+                        self._notes.got_status(self._reader.stages, self._endpoint.port.now())
                     if UNBEGUN in event.metadata:
                         event = event._replace(retryable=True)  # noqa: PLW2901 -- the same event, better known
                     self._end(event, None if self._sending.state is Half.ENDED else H3Code.NO_ERROR)
@@ -189,12 +198,16 @@ class StreamOutgoingCall(_StreamCall):
                     messages += 1
                     if self._on_answer is not None:
                         self._tell_answered(self._on_answer)
+                    if self._notes is not None and messages == 1:
+                        self._notes.got_message(self._endpoint.port.now())
                     self._queue.append(event)
                 elif isinstance(event, InitialMetadata):
                     self._queue.append(event)
         except TunnelProtocolError as error:
             self._end(CallStatus(error.code, str(error)), error.h3_code)
             return
+        if self._notes is not None and self._reader.has_begun_message:
+            self._notes.got_part(self._endpoint.port.now())
         self._give_back(self._credit.arrived(len(data), finished=messages))
         self._wake()
 
@@ -261,6 +274,7 @@ class StreamIncomingCall(_StreamCall):
         self._on_request = on_request
         self._queue: deque[DecodedMessage | None] = deque()
         self._cancel_handler: Callable[[], object] | None = None
+        self._notes: IncomingNotes | None = None
         self._head = CallHead(path="")
         self._deadlines: AnswerDeadlines | None = None
 
@@ -290,6 +304,8 @@ class StreamIncomingCall(_StreamCall):
         """
         self._head = head
         self._deadlines = deadlines
+        if head.times is not None:
+            self._notes = IncomingNotes(head.times, self._endpoint.connection, self._stream_id)
 
     async def receive(self) -> bytes | None:
         """See the port."""
@@ -323,6 +339,8 @@ class StreamIncomingCall(_StreamCall):
             before = http.headers_frame(self._stream_id, encode_initial_metadata(()))
         self._sending.advance(Input.MESSAGE)
         now = self._endpoint.port.now()
+        if self._notes is not None:
+            self._notes.writes_message()
         due_at = None if self._deadlines is None else self._deadlines.message(now=now)
         http.send_message(self._stream_id, message, now=now, before=before, due_at=due_at)
         self._endpoint.flush_soon()
@@ -346,9 +364,12 @@ class StreamIncomingCall(_StreamCall):
             return
         trailers_only = self._sending.state is Half.IDLE
         self._sending.advance(Input.STATUS)
-        trailers = http.headers_frame(self._stream_id, encode_status(status, trailers_only=trailers_only))
+        now = self._endpoint.port.now()
+        stages = b"" if self._notes is None else self._notes.writes_status(now)
+        section = encode_status(status, trailers_only=trailers_only, stages=stages)
         due_at = None if self._deadlines is None else self._deadlines.status()
-        http.send(self._stream_id, trailers, now=self._endpoint.port.now(), end_stream=True, due_at=due_at)
+        trailers = http.headers_frame(self._stream_id, section)
+        http.send(self._stream_id, trailers, now=now, end_stream=True, due_at=due_at)
         if not self._reader.half.is_over:
             # The rest of the request is of no use any more (RFC 9114 section 4.1).
             self._reader.half.advance(Input.BREAK)
@@ -369,6 +390,8 @@ class StreamIncomingCall(_StreamCall):
                     self._cancel_handler = self._on_request(self, event)
                 elif event is None or isinstance(event, DecodedMessage):
                     messages += event is not None
+                    if event is not None and messages == 1 and self._notes is not None:
+                        self._notes.got_message(self._endpoint.port.now())
                     self._queue.append(event)
         except TunnelProtocolError as error:
             self._break_off(CallStatus(error.code, str(error)))

@@ -23,6 +23,7 @@ from policies.traffic import TrafficClass
 from proxy.clock import Clock
 from proxy.control_call import CONTROL_PATH, ControlCall
 from proxy.errors import Code, HeadwayError
+from proxy.quic.call_notes import OutgoingNotes
 from proxy.quic.calls import StreamOutgoingCall
 from proxy.quic.connection import ScheduledConnection
 from proxy.quic.driver import Datagram
@@ -32,6 +33,7 @@ from proxy.quic.port import ClientPorts, OpenClientPort, Port
 from proxy.quic.statistics import ConnectionStatistics
 from proxy.tasks import spawn
 from proxy.tunnel.answer_times import AnswerTimes
+from proxy.tunnel.clock_sync import ClockOffset
 from proxy.tunnel.exchange import CallHead, CallStatus, OutgoingCall
 from proxy.tunnel.headers import encode_request
 from proxy.tunnel.tunnel import DaemonLoad, FailedCall, TunnelState
@@ -105,6 +107,7 @@ class QuicTunnel:
         self._control: ControlCall | None = None
         self._scheduler = settings.scheduler
         self._answer_times = AnswerTimes()
+        self._connects = 0
         self._task = spawn(self._keep_connected(), name=f"tunnel to {settings.address}")
 
     def __repr__(self) -> str:
@@ -134,6 +137,11 @@ class QuicTunnel:
     def calls(self) -> int:
         """Calls under way on this tunnel, the control call not counted."""
         return max(self._endpoint.users - 1, 0) if self._endpoint is not None else 0
+
+    @property
+    def connects(self) -> int:
+        """Connections made since the start."""
+        return self._connects
 
     def path_statistics(self) -> PathStatistics | None:
         """The path as seen now; None without a connection."""
@@ -186,12 +194,14 @@ class QuicTunnel:
         now = self._clock.now()
         connection = endpoint.connection
         stream_id = connection.open_stream()
+        times = head.times
         call = StreamOutgoingCall(
             endpoint,
             stream_id,
             address=self.name,
             max_message_bytes=self._settings.max_message_bytes,
             on_answer=None if traffic_class is None else self._learn_of(traffic_class, connection),
+            notes=None if times is None else OutgoingNotes(times, connection, stream_id, offset=self._offset),
         )
         if traffic_class is not None:
             connection.order_stream(
@@ -271,6 +281,7 @@ class QuicTunnel:
             raise HeadwayError(reason) from None
         port.call_soon(lambda: self._check_heard(endpoint, port), delay_s=SILENCE_CHECK_S)
         self._state = TunnelState.READY
+        self._connects += 1
         self._load = DaemonLoad()
         self._settled.set()
         logger.info("Tunnel to %s is up", self.name)
@@ -361,6 +372,9 @@ class QuicTunnel:
 
     def _set_load(self, load: DaemonLoad) -> None:
         self._load = load
+
+    def _offset(self) -> ClockOffset | None:
+        return None if self._control is None else self._control.clocks.best
 
 
 def _settle(future: asyncio.Future[None]) -> None:

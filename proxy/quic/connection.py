@@ -9,6 +9,7 @@ attributes; no other does (`tests/architecture` checks that, and that the versio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,23 @@ class ScheduledConnection(CreditConnection):
             self._queue.expect(sender, end=sender.written_bytes + sum(map(len, chunks)), deadline=due_at)
         sender.write_chunks(chunks, end_stream=end_stream)
 
+    def watch_start(self, stream_id: int, on_start: Callable[[float], None]) -> None:
+        """Have `on_start` called with the time at which the first byte leaves of what is written next to a stream."""
+        if (sender := self._queue.get(stream_id)) is not None:
+            sender.watch_start(on_start)
+
+    def watch_end(self, stream_id: int, on_end: Callable[[float], None]) -> None:
+        """Have `on_end` called with the time at which all of a stream has left; with 0.0 if part of it never will."""
+        sender = self._queue.get(stream_id)
+        if sender is None:
+            on_end(0.0)
+        else:
+            sender.watch_end(on_end)
+
+    def give_up(self) -> None:
+        """The connection is over: tell those who wait for streams to leave."""
+        self._queue.give_up()
+
     def open_stream(self) -> int:
         """The number of a new stream of ours, taken from now on whether or not anything is written to it."""
         stream_id = self.get_next_available_stream_id()
@@ -113,6 +131,17 @@ class ScheduledConnection(CreditConnection):
     def rtt_s(self) -> float:
         """The smoothed round trip; 0 before the first sample."""
         return self._loss._rtt_smoothed
+
+    @property
+    def least_way_s(self) -> float:
+        """Half of the shortest round trip; 0 before the first sample."""
+        shortest_s = self._loss._rtt_min
+        return shortest_s / 2 if math.isfinite(shortest_s) else 0.0
+
+    def is_delivered(self, stream_id: int) -> bool:
+        """True if all that was written to a stream is acknowledged, or the stream is gone."""
+        sender = self._queue.get(stream_id)
+        return sender is None or sender.acknowledged_bytes >= sender.written_bytes
 
     def emptied_at(self, stream_id: int) -> float:
         """When the last packet left that took all that a stream had to send; 0 if none has, or the stream is gone."""

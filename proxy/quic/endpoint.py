@@ -245,6 +245,7 @@ class Endpoint:
         users, self._users = self._users, {}
         for user in users.values():
             user.on_lost(reason)
+        self.connection.give_up()
         self._on_end(self, reason)
 
 

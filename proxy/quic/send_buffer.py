@@ -14,6 +14,9 @@ from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.stream import QuicStream, QuicStreamSender
 
 _Notice = Callable[["SendBuffer"], None]
+_Told = Callable[[float], None]
+NOTHING_WATCHED = 1 << 62
+"""No stream has an offset that large (RFC 9000 section 19.8)."""
 
 
 class SendBuffer(QuicStreamSender):
@@ -32,6 +35,10 @@ class SendBuffer(QuicStreamSender):
         """When the last packet left that took all there was to send; 0 before. Kept by whoever sends."""
         self.pending_bytes = 0
         """Bytes to put into a packet: those never sent and those to be sent again."""
+        self.watched_offset = NOTHING_WATCHED
+        """Once the byte here has been sent, whoever sends calls `tell_start`."""
+        self._on_start: _Told | None = None
+        self._on_end: _Told | None = None
         self._chunks: list[bytes] = []
         self._starts: list[int] = []  # offset of each chunk, ascending
 
@@ -54,6 +61,28 @@ class SendBuffer(QuicStreamSender):
     def can_send(self) -> bool:
         """True if there is something to send and the peer lets the stream be opened."""
         return not (self.stream.is_blocked or self.buffer_is_empty)
+
+    def watch_start(self, on_start: _Told) -> None:
+        """Have `on_start` called with the time at which the first byte leaves of what is written next."""
+        self.watched_offset = self._buffer_stop
+        self._on_start = on_start
+
+    def watch_end(self, on_end: _Told) -> None:
+        """Have `on_end` called with the time at which the last byte has left; with 0.0 if it never will."""
+        self._on_end = on_end
+
+    def tell_start(self, now: float) -> None:
+        """The byte that is watched has been sent."""
+        self.watched_offset = NOTHING_WATCHED
+        on_start, self._on_start = self._on_start, None
+        if on_start is not None:
+            on_start(now)
+
+    def tell_end(self, now: float) -> None:
+        """All that there was to send has been sent, or with 0.0: the stream is given up."""
+        if self._on_end is not None and (self._buffer_fin is not None or not now):
+            on_end, self._on_end = self._on_end, None
+            on_end(now)
 
     def write(self, data: bytes, end_stream: bool = False) -> None:  # noqa: FBT001, FBT002 - aioquic's signature
         self.write_chunks((data,), end_stream=end_stream)

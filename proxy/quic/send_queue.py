@@ -33,6 +33,15 @@ class Sender(Protocol):
     emptied_at: float
     """When the last packet left that took all there was to send; 0 before."""
 
+    watched_offset: int
+    """Of the byte that `tell_start` waits for."""
+
+    def tell_start(self, now: float) -> None:
+        """The byte at `watched_offset` has been sent."""
+
+    def tell_end(self, now: float) -> None:
+        """All that there was to send has been sent, or with 0.0: the stream is given up."""
+
     @property
     def next_offset(self) -> int:
         """Of the byte that is sent next."""
@@ -113,8 +122,15 @@ class SendQueue(Generic[S]):
     def forget(self, stream_id: int) -> None:
         """The stream is over."""
         self.unready(stream_id)
+        if (sender := self._senders.get(stream_id)) is not None:
+            sender.tell_end(0.0)
         for table in (self._senders, self._orders, self._messages, self._urgent, self._held_back):
             table.pop(stream_id, None)
+
+    def give_up(self) -> None:
+        """The connection is over: nothing more will be sent."""
+        for sender in list(self._senders.values()):
+            sender.tell_end(0.0)
 
     def use_scheduler(self, scheduler: Scheduler) -> None:
         """Go on in another discipline's order, with what the old one has not served yet."""
@@ -191,8 +207,11 @@ class SendQueue(Generic[S]):
     def sent(self, sender: S, size_bytes: int) -> None:
         """So many of the stream's bytes have gone into a packet."""
         stream_id = sender.stream_id
+        if sender.highest_offset > sender.watched_offset:
+            sender.tell_start(self.now)
         if sender.buffer_is_empty:
             sender.emptied_at = self.now
+            sender.tell_end(self.now)
             self.unready(stream_id)
             return
         if stream_id in self._free and not _needs_no_credit(sender):

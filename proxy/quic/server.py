@@ -43,7 +43,7 @@ from proxy.quic.stateless_reset import FILLER_BYTES, SHORTEST_ANSWERED_BYTES, re
 from proxy.quic.statistics import ConnectionStatistics
 from proxy.tasks import spawn
 from proxy.tunnel.answer_deadlines import AnswerDeadlines
-from proxy.tunnel.exchange import CallHandler, CallStatus
+from proxy.tunnel.exchange import CallHandler, CallStatus, CallTimes
 from proxy.tunnel.gate import Gate, PeerClock
 from proxy.tunnel.headers import TunnelRequest
 from proxy.tunnel.tunnel import DaemonLoad
@@ -305,6 +305,8 @@ class QuicServer:
             return _nothing
         traffic_class = self._gate.traffic_class(head.traffic_class)
         streams_tokens = not (is_control or head.unary or math.isinf(traffic_class.token_deadline_s))
+        if not is_control:
+            head = head._replace(times=CallTimes(tells=bool(request.traffic_class)))
         call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if streams_tokens else None)
         if is_control:
             endpoint.connection.make_urgent(call.stream_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from proxy.control_call import CONTROL_PATH, ControlCall
 from proxy.http2.outgoing import GrpcCarrier, channel_options
 from proxy.tasks import spawn
 from proxy.tcp.fields import write_fields
-from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
+from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes, InitialMetadata, MetadataValue, OutgoingCall
+from proxy.tunnel.far_times import STAGES_KEY, decode_times
 from proxy.tunnel.tunnel import UNBEGUN, DaemonLoad, TunnelState
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class TcpTunnel:
         self._settled = asyncio.Event()
         self._load = DaemonLoad()
         self._calls = 0
+        self._connects = 0
         options: list[tuple[str, int | str]] = [*channel_options(settings.max_message_bytes)]
         if settings.server_name:
             options.append(("grpc.ssl_target_name_override", settings.server_name))
@@ -66,7 +68,9 @@ class TcpTunnel:
             name=f"daemon {settings.address}",
             clock=clock,
             extra_metadata=lambda head: write_fields(head, token=settings.token()),
+            on_trailers=self._read_trailers,
         )
+        self._control: ControlCall | None = None
         self._task = spawn(self._watch(), name=f"tunnel to {settings.address}")
 
     def __repr__(self) -> str:
@@ -97,13 +101,20 @@ class TcpTunnel:
         """See the protocol."""
         return self._calls
 
+    @property
+    def connects(self) -> int:
+        """Connections made since the start."""
+        return self._connects
+
     async def wait_settled(self) -> None:
         """See the protocol."""
         await self._settled.wait()
 
     def open(self, head: CallHead) -> OutgoingCall:
         """See the protocol."""
-        return _CountedCall(self._carrier.open(head), self._count, peer=self.name)
+        if head.times is not None:
+            head.times.restart()
+        return _CountedCall(self._carrier.open(head), self._count, peer=self.name, times=head.times, clock=self._clock)
 
     def use_scheduler(self, name: str) -> None:
         """HTTP/2's order is grpc's; there is nothing to switch."""
@@ -126,6 +137,7 @@ class TcpTunnel:
                 if state is grpc.ChannelConnectivity.READY:
                     logger.info("Tunnel to %s is up", self.name)
                     self._state = TunnelState.READY
+                    self._connects += 1
                     control = spawn(self._exchange_reports(), name=f"reports to {self.name}")
                 elif self._state is TunnelState.READY:
                     self._state, self._reason = TunnelState.LOST, "the connection broke"
@@ -164,21 +176,41 @@ class TcpTunnel:
 
     async def _exchange_reports(self) -> None:
         call = self._carrier.open(CallHead(path=CONTROL_PATH))
-        await ControlCall(call, daemon=self.name, clock=self._clock, on_load=self._set_load).run()
+        control = self._control = ControlCall(call, daemon=self.name, clock=self._clock, on_load=self._set_load)
+        await control.run()
+
+    def _read_trailers(self, head: CallHead, trailing: Iterable[tuple[str, MetadataValue]]) -> None:
+        """Note what the daemon says of when the call passed it."""
+        if (times := head.times) is None:
+            return
+        for key, value in trailing:
+            if key == STAGES_KEY and isinstance(value, str):
+                times.far = decode_times(value.encode("latin-1"))
+                offset = None if self._control is None else self._control.clocks.best
+                times.far_ahead_s = None if offset is None else offset.offset_s
 
     def _set_load(self, load: DaemonLoad) -> None:
         self._load = load
 
 
 class _CountedCall:
-    """Tells the tunnel when its call is over."""
+    """Tells the tunnel when its call is over, and notes when messages pass."""
 
-    def __init__(self, call: OutgoingCall, count: Callable[[int], None], *, peer: str) -> None:
+    def __init__(
+        self,
+        call: OutgoingCall,
+        count: Callable[[int], None],
+        *,
+        peer: str,
+        times: CallTimes | None,
+        clock: Clock,
+    ) -> None:
         self._call = call
         self._peer = peer
+        self._times = times
+        self._clock = clock
         self._count: Callable[[int], None] | None = count
         count(1)
-        self.send = call.send
         self.close_sending = call.close_sending
 
     def __repr__(self) -> str:
@@ -189,11 +221,21 @@ class _CountedCall:
         """See the port."""
         return self._peer
 
+    async def send(self, message: bytes, *, last: bool = False) -> None:
+        """See the port. What waits in grpc and in the kernel counts as on its way."""
+        if self._times is not None and not self._times.sent_at:
+            self._times.sent_at = self._clock.now()
+        await self._call.send(message, last=last)
+
     async def receive(self) -> InitialMetadata | bytes | CallStatus:
-        """See the port."""
+        """See the port. When an answer begins to arrive grpc does not tell."""
         event = await self._call.receive()
+        if self._times is not None and not isinstance(event, InitialMetadata):
+            self._times.answered_at = self._times.answered_at or self._clock.now()
         if not isinstance(event, CallStatus):
             return event
+        if self._times is not None:
+            self._times.ended_at = self._clock.now()
         self._over()
         # Over QUIC a draining daemon rejects the stream untouched; here it can only say so.
         return event._replace(retryable=event.retryable or UNBEGUN in event.metadata)

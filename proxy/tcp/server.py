@@ -20,7 +20,7 @@ from proxy.errors import CallError, Code, HeadwayError
 from proxy.http2.incoming import GenericHandler, readable_peer
 from proxy.http2.listening import server_credentials
 from proxy.tcp.fields import read_fields
-from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, IncomingCall
+from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, CallTimes, IncomingCall
 from proxy.tunnel.gate import Gate, PeerClock
 from proxy.tunnel.tunnel import DaemonLoad
 
@@ -120,7 +120,10 @@ class TcpServer:
         request = read_fields(path, context.invocation_metadata(), remaining_s=context.time_remaining())
         peer = readable_peer(context.peer())
         try:
-            return self._gate.head(request, clock=self._clock_of(peer), peer=peer, now=now)
+            head = self._gate.head(request, clock=self._clock_of(peer), peer=peer, now=now)
+            if path == CONTROL_PATH:
+                return head
+            return head._replace(times=CallTimes(tells=bool(request.traffic_class)))
         except CallError as error:
             logger.warning("Refused a call from %s: %s", peer, error.message)
             return CallHead(path="", metadata=((_REFUSED, error.message),), peer=peer)

@@ -3,4 +3,11 @@
 `names` has every name, `tracing` is what the stations of a call use, `recording` makes OpenTelemetry spans behind it,
 `propagation` carries the trace from process to process in the call's metadata, `span_queue` takes finished spans off
 the event loop, and `exporters` chooses where they go: a collector, or `otlp_file`.
+
+`stages` says where the time of a call went, out of what the stations noted: `accounting` for the proxy, with
+`streamed_answer` for answers of many messages, and `daemon_account` for the daemon.
+
+`metric_names` has every metric, `metrics` the numbers that calls add to: `call_metrics` those of a proxy's calls,
+`route_metrics` those of a daemon's routes; `path_metrics` and `certificate_metrics` read the others at a scrape.
+`exposition` writes them as text, `scrape_server` is where Prometheus gets it.
 """

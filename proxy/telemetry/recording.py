@@ -4,6 +4,11 @@ The SDK's own span costs 15 µs with the attributes that a call has; keeping the
 record at the end costs 3 (2 cores, Python 3.11). Sampler, resource and ids are the SDK's, so `OTEL_TRACES_SAMPLER`,
 `OTEL_TRACES_SAMPLER_ARG`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` mean what they always mean.
 
+A call that the sampler decides against is recorded all the same, as far as that takes dictionaries only, and exported
+if its SERVER span ends with `headway.deadline.missed_at`: its children wait for that. Each process decides by what it
+knows itself. Samplers that are always off stay off, and the caller's "not sampled" goes on to the callee, so that
+Triton records nothing of such a call.
+
 Which statuses are errors follows OpenTelemetry's conventions for gRPC: every one but OK to the caller, six of them to
 the server.
 """
@@ -11,7 +16,9 @@ the server.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import unquote
 
 from opentelemetry.context import Context
@@ -58,6 +65,12 @@ TIMER_SLOP_S = 0.005
 """A call that is cancelled at its gRPC deadline, or this much before it, was ended by the deadline: whoever serves it
 sees the same cancellation either way. gRPC rounds what is left to milliseconds and ends a call on its own clock."""
 
+_ALWAYS_OFF = re.compile(r"AlwaysOffSampler|ParentBased\{root:AlwaysOffSampler")
+"""Descriptions of samplers that mean that nothing is to be recorded."""
+
+_INHERITED = (names.RPC_SYSTEM, names.RPC_METHOD, names.TRAFFIC_CLASS, names.DEADLINE)
+"""What a CLIENT span has from the SERVER span that it belongs to."""
+
 _CODE_NAMES = {int(code): code.name for code in Code}
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -82,6 +95,7 @@ class RecordingTracing:
         self.scope = InstrumentationScope(names.SCOPE, version)
         self.queue = queue
         self._sampler = provider.sampler
+        self._keeps_missed = not _ALWAYS_OFF.match(provider.sampler.get_description())
         self._ids = provider.id_generator
         self._wall_ns_at_zero = wall_ns_at_zero
 
@@ -106,7 +120,7 @@ class RecordingTracing:
             trace_flags=_SAMPLED if recorded else _NOT_SAMPLED,
             trace_state=sampled.trace_state,
         )
-        if not recorded:
+        if not recorded and not self._keeps_missed:
             return UnsampledSpan(own)
         if sampled.attributes:
             attributes.update(sampled.attributes)
@@ -122,6 +136,7 @@ class RecordingTracing:
             started_at=head.accepted_at,
             server=address,
             peer=head.peer,
+            held=None if recorded else [],
         )
 
     def child_context(self, parent: SpanContext) -> SpanContext:
@@ -148,7 +163,10 @@ class RecordingTracing:
 
 
 class RecordedSpan:
-    """A span that is exported when it ends."""
+    """A span that is exported when it ends.
+
+    With `held` only if the call's SERVER span ends with a missed deadline: its other spans wait there for that.
+    """
 
     __slots__ = (
         "_attributes",
@@ -156,6 +174,8 @@ class RecordedSpan:
         "_deadline",
         "_events",
         "_finished",
+        "_held",
+        "_inherited",
         "_kind",
         "_parent",
         "_peer",
@@ -172,45 +192,56 @@ class RecordedSpan:
         parent: SpanContext | None,
         kind: SpanKind,
         attributes: dict[str, Value],
+        inherited: dict[str, Value] | None = None,
         deadline: Deadline,
         started_at: float,
         server: str,
         peer: str,
+        held: list[Callable[[], None]] | None,
     ) -> None:
         self._tracing = tracing
         self._context = context
         self._parent = parent
         self._kind = kind
         self._attributes = attributes
+        self._inherited = inherited
         self._deadline = deadline
         self._started_at = started_at
         self._server = server
         self._peer = peer
-        self._events: list[Event] = []
+        self._held = held
+        self._events: list[tuple[str, float, Mapping[str, Value] | None]] = []
         self._finished = False
 
     def __repr__(self) -> str:
         state = "finished" if self._finished else "open"
-        return f"<RecordedSpan {self._kind.name} {self._attributes[names.RPC_METHOD]} {self.trace_id} {state}>"
+        known = self._attributes if self._inherited is None else self._inherited
+        return f"<RecordedSpan {self._kind.name} {known[names.RPC_METHOD]} {self.trace_id} {state}>"
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
         return f"{self._context.trace_id:032x}"
 
+    @property
+    def recording(self) -> bool:
+        """Until it is finished, of a call that is sampled."""
+        return self._held is None and not self._finished
+
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """Begin a CLIENT span."""
-        inherited = (names.RPC_SYSTEM, names.RPC_METHOD, names.TRAFFIC_CLASS, names.DEADLINE)
         return RecordedSpan(
             self._tracing,
             context=self._tracing.child_context(self._context),
             parent=self._context,
             kind=SpanKind.CLIENT,
-            attributes={name: self._attributes[name] for name in inherited if name in self._attributes},
+            attributes={},
+            inherited=self._attributes if self._inherited is None else self._inherited,
             deadline=self._deadline,
             started_at=self._tracing.clock.now() if at is None else at,
             server=address,
             peer="",
+            held=self._held,
         )
 
     def address(self, address: str) -> None:
@@ -224,25 +255,41 @@ class RecordedSpan:
     def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
         """Note that something happened. Past `EVENT_LIMIT` events, nothing."""
         if len(self._events) < EVENT_LIMIT:
-            wall_ns = self._tracing.wall_ns(self._tracing.clock.now() if at is None else at)
-            self._events.append(Event(name, attributes, wall_ns))
+            self._events.append((name, self._tracing.clock.now() if at is None else at, attributes))
 
     def inject(self, metadata: Metadata) -> Metadata:
         """The metadata with this span in `traceparent`."""
         return inject(metadata, self._context)
 
     def finish(self, status: CallStatus, *, at: float | None = None) -> None:
-        """End the span and queue it."""
+        """End the span and queue it, or see whether it is worth that."""
         if self._finished:
             return
         self._finished = True
+        ended_at = self._tracing.clock.now() if at is None else at
+        held = self._held
+        if held is None:
+            self._queue(status, ended_at)
+        elif self._kind is not SpanKind.SERVER:
+            held.append(partial(self._queue, status, ended_at))
+        else:
+            if names.MISSED_AT in self._attributes:
+                for queue in held:
+                    queue()
+                self._queue(status, ended_at)
+            held.clear()  # the spans in it know it, too: a cycle that would wait for the garbage collector
+
+    def _queue(self, status: CallStatus, ended_at: float) -> None:
         tracing = self._tracing
-        ended_at = tracing.clock.now() if at is None else at
+        if self._inherited is not None:
+            own, known = self._attributes, self._inherited
+            self._attributes = {name: known[name] for name in _INHERITED if name in known}
+            self._attributes.update(own)
         attributes = self._attributes
         self._note_addresses()
         if self._deadline.target_at != math.inf:
             attributes[names.START_SLACK] = _ms(self._deadline.slack_s(now=self._started_at))
-            attributes[names.SLACK] = _ms(self._deadline.slack_s(now=ended_at))
+            attributes.setdefault(names.SLACK, _ms(self._deadline.slack_s(now=ended_at)))
         code, message = status.code, status.message
         if code == Code.CANCELLED and ended_at >= self._deadline.limit_at - TIMER_SLOP_S:
             code, message = Code.DEADLINE_EXCEEDED, "the gRPC deadline passed"
@@ -259,7 +306,7 @@ class RecordedSpan:
                 parent=self._parent,
                 resource=tracing.resource,
                 attributes=attributes,
-                events=self._events,
+                events=[Event(name, attributes, tracing.wall_ns(at)) for name, at, attributes in self._events],
                 kind=self._kind,
                 status=outcome,
                 start_time=tracing.wall_ns(self._started_at),
@@ -282,7 +329,7 @@ class RecordedSpan:
 
 
 class UnsampledSpan:
-    """A span that the sampler decided against: nothing is recorded, and the callee is told so in `traceparent`."""
+    """A span of a sampler that is always off: nothing is recorded, and the callee is told so in `traceparent`."""
 
     __slots__ = ("_context",)
 
@@ -293,6 +340,11 @@ class UnsampledSpan:
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
         return f"{self._context.trace_id:032x}"
+
+    @property
+    def recording(self) -> bool:
+        """Never."""
+        return False
 
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """This one again."""

@@ -11,6 +11,9 @@
     span.finish(status)                                       # the CallStatus for the caller; always, cancelled or not
     await asyncio.to_thread(tracing.close)                    # last; blocks for 2 s at most
 
+A SERVER span whose deadline was missed is given `names.MISSED_AT`: it is kept whatever the sampler says. `names.SLACK`
+is what was left when the span ended, unless it has been set.
+
 A first `finish` counts, further ones do nothing, so that `finally: span.finish(CallStatus(Code.CANCELLED))` is safe. A
 span that isn't finished is never written. Class, deadline, slack, peer, method and status come from `head` and `status`
 and need no `set`. Nothing here raises for what a call brings, waits, or does I/O; with tracing off (`NO_TRACING`) every
@@ -65,6 +68,10 @@ class CallSpan(Protocol):
     def trace_id(self) -> str:
         """32 hexadecimal digits, for logs; empty when the call is in no trace that this process knows of."""
 
+    @property
+    def recording(self) -> bool:
+        """Whether what it is told goes anywhere: what costs time to put together need not be, otherwise."""
+
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """Begin the span of this process calling somebody else (`address`, host:port) for the same call."""
 
@@ -106,6 +113,11 @@ class NoSpan:
     def trace_id(self) -> str:
         """Empty."""
         return ""
+
+    @property
+    def recording(self) -> bool:
+        """Never."""
+        return False
 
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """This one again."""

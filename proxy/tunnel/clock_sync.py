@@ -27,6 +27,7 @@ class ClockSync:
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, ClockOffset]] = deque()
+        self._best: ClockOffset | None = None
 
     def __repr__(self) -> str:
         return f"<ClockSync samples={len(self._samples)} best={self.best!r}>"
@@ -41,12 +42,13 @@ class ClockSync:
         while self._samples and self._samples[0][0] < now - WINDOW_S:
             self._samples.popleft()
         self._samples.append((now, ClockOffset(offset_s, round_trip_s)))
-        return min((sample for _, sample in self._samples), key=_round_trip)
+        self._best = best = min((sample for _, sample in self._samples), key=_round_trip)
+        return best
 
     @property
     def best(self) -> ClockOffset | None:
         """The estimate with the least round trip; None before the first sample."""
-        return min((sample for _, sample in self._samples), key=_round_trip, default=None)
+        return self._best
 
 
 def _round_trip(sample: ClockOffset) -> float:

@@ -24,6 +24,120 @@ Metadata = tuple[tuple[str, MetadataValue], ...]
 """End-to-end metadata in order; keys lower-case and possibly repeated; nothing hop-by-hop (`te`, `grpc-timeout`, …)."""
 
 
+class FarTimes(NamedTuple):
+    """When a call passed the daemon's stations, on the daemon's monotonic clock; None for those it has not passed."""
+
+    received_at: float
+    """The first message of the request was complete there."""
+    asked_at: float | None
+    """A policy was asked."""
+    decided_at: float | None
+    """It had decided."""
+    sent_at: float | None
+    """The request was handed to the backend."""
+    begun_at: float | None
+    """The model is thought to have begun on it."""
+    answered_at: float
+    """The first message of the answer, or the status of one without, was there."""
+
+
+class CallTimes:
+    """When one call passed its stations in this process, on its monotonic clock; 0.0 for those it has not passed.
+
+    It travels in `CallHead.times`. Who carries the call and who speaks for it each note what they see; what nobody
+    sees stays 0.0. At the proxy the callee is the daemon, at the daemon it is the backend.
+    """
+
+    __slots__ = (
+        "_leaving",
+        "_when_left",
+        "answer_began_at",
+        "answered_at",
+        "asked_at",
+        "begun_at",
+        "decided_at",
+        "delivered_at",
+        "ended_at",
+        "far",
+        "far_ahead_s",
+        "first_left_at",
+        "last_left_at",
+        "least_way_s",
+        "received_at",
+        "sent_at",
+        "tells",
+        "unacknowledged",
+    )
+
+    def __init__(self, *, tells: bool = False) -> None:
+        self.tells = tells
+        """Whether the caller is told of these times at the end of the answer."""
+        self.received_at = 0.0
+        """The first message of the request was complete here."""
+        self.asked_at = 0.0
+        self.decided_at = 0.0
+        self.begun_at = 0.0
+        """These three at the daemon, see `FarTimes`. The last is infinite while the request is thought to wait."""
+        self.delivered_at = 0.0
+        """The first message of the answer was handed on to the caller."""
+        self.first_left_at = 0.0
+        """The first byte of the answer's first message left for the caller."""
+        self.last_left_at = 0.0
+        """The last byte of the whole answer left."""
+        self._leaving = False
+        self._when_left: Callable[[], None] | None = None
+        self.restart()
+
+    def __repr__(self) -> str:
+        return f"<CallTimes received_at={self.received_at:g} sent_at={self.sent_at:g} answered_at={self.answered_at:g}>"
+
+    def restart(self) -> None:
+        """The call is made anew, to another callee: forget how far it got at the one before."""
+        self.sent_at = 0.0
+        """The first byte of the request's first message left for the callee."""
+        self.unacknowledged = False
+        """Whether part of the request, of a call that was given up, is not known to have arrived."""
+        self.answer_began_at = 0.0
+        """The first byte of the answer's first message, or of the status of an answer without one, was here."""
+        self.answered_at = 0.0
+        """That first message, or status, was complete here."""
+        self.ended_at = 0.0
+        """The status was complete here."""
+        self.far: FarTimes | None = None
+        """What the daemon says of itself."""
+        self.far_ahead_s: float | None = None
+        """How far the daemon's clock is ahead of ours; None where that is not measured."""
+        self.least_way_s = 0.0
+        """The shortest that a byte takes from one end of the tunnel to the other; 0 where that is not measured."""
+
+    def note_sent(self, at: float) -> None:
+        """Set `sent_at`."""
+        self.sent_at = at
+
+    def note_first_left(self, at: float) -> None:
+        """Set `first_left_at`."""
+        self.first_left_at = at
+
+    def will_tell_leaving(self) -> None:
+        """The whole answer is written; `note_last_left` follows."""
+        self._leaving = True
+
+    def note_last_left(self, at: float) -> None:
+        """Set `last_left_at`; 0.0: part of the answer will never leave."""
+        self.last_left_at = at
+        self._leaving = False
+        callback, self._when_left = self._when_left, None
+        if callback is not None:
+            callback()
+
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """Run `callback` once the answer has left, or never will; now, where nobody is going to tell."""
+        if self._leaving:
+            self._when_left = callback
+        else:
+            callback()
+
+
 class CallHead(NamedTuple):
     """What is known of a call before its first message."""
 
@@ -40,10 +154,24 @@ class CallHead(NamedTuple):
     """When the call arrived here, on this process's monotonic clock."""
     unary: bool = False
     """True where the carrier knows that exactly one message goes each way."""
+    tunnel: str = ""
+    """Address of the proxy whose tunnel brought the call; empty where it came straight from its client."""
+    times: CallTimes | None = None
+    """Where to note when the call passes; None where nobody wants to know."""
 
     def with_metadata(self, metadata: Metadata) -> CallHead:
         """The same call with other metadata."""
-        return CallHead(self.path, metadata, self.traffic_class, self.deadline, self.peer, self.accepted_at, self.unary)
+        return CallHead(
+            self.path,
+            metadata,
+            self.traffic_class,
+            self.deadline,
+            self.peer,
+            self.accepted_at,
+            self.unary,
+            self.tunnel,
+            self.times,
+        )
 
 
 class InitialMetadata(NamedTuple):

@@ -85,6 +85,7 @@ class Gate:
             peer=_client(request.client, peer),
             accepted_at=now,
             unary=is_unary(request.path),
+            tunnel=peer,
         )
 
 

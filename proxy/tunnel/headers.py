@@ -8,6 +8,7 @@ fields of the tunnel's own, all optional, so that any gRPC-over-HTTP/3 peer can 
   what is left of a deadline changes while its own header section waits to be sent;
 - `headway-token`: shows that the proxy may come in;
 - `headway-client`: the address of the client, as the proxy sees it;
+- `headway-stages`, at the end of the answer: when the call passed the daemon's stations (`proxy.tunnel.far_times`);
 - `priority`: the class's urgency (RFC 9218 section 4.1), for peers that know nothing of classes.
 """
 
@@ -19,10 +20,12 @@ from typing import NamedTuple
 from policies.traffic import NO_DEADLINE, Deadline
 from proxy.errors import Code, TunnelProtocolError
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
+from proxy.tunnel.far_times import STAGES_KEY
 from proxy.tunnel.messages import KNOWN_ENCODINGS
 from proxy.tunnel.metadata import Headers, decode_message, decode_metadata, encode_message, encode_metadata
 from proxy.tunnel.timeouts import LONGEST_TIMEOUT_S, format_timeout, parse_timeout
 
+STAGES_FIELD = STAGES_KEY.encode()
 _ACCEPT_ENCODING = ",".join(KNOWN_ENCODINGS).encode()
 _RESPONSE_HEAD: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 _LATEST_AT = 1e12
@@ -126,12 +129,17 @@ def encode_initial_metadata(metadata: Metadata) -> Headers:
     return _RESPONSE_HEAD + encode_metadata(metadata)
 
 
-def encode_status(status: CallStatus, *, trailers_only: bool) -> Headers:
-    """The section that ends an answer; with `trailers_only` it is the answer's only one."""
+def encode_status(status: CallStatus, *, trailers_only: bool, stages: bytes = b"") -> Headers:
+    """The section that ends an answer; with `trailers_only` it is the answer's only one.
+
+    `stages` is what `headway-stages` is to say; nothing leaves it out.
+    """
     headers: Headers = list(_RESPONSE_HEAD) if trailers_only else []
     headers.append((b"grpc-status", b"%d" % status.code))
     if status.message:
         headers.append((b"grpc-message", encode_message(status.message)))
+    if stages:
+        headers.append((STAGES_FIELD, stages))
     return headers + encode_metadata(status.metadata)
 
 

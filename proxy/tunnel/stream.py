@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from proxy.errors import Code, H3Code, TunnelProtocolError, status_of_reset
 from proxy.tunnel.exchange import CallStatus, InitialMetadata
-from proxy.tunnel.headers import TunnelRequest, decode_request, decode_response, decode_status
+from proxy.tunnel.headers import STAGES_FIELD, TunnelRequest, decode_request, decode_response, decode_status
 from proxy.tunnel.messages import DecodedMessage, MessageDecoder
 from proxy.tunnel.metadata import Headers
 
@@ -85,6 +85,8 @@ class AnswerReader:
 
     def __init__(self, *, peer: str, max_message_bytes: int) -> None:
         self.half = HalfState()
+        self.stages = b""
+        """What `headway-stages` said at the end of the answer; empty before, and where it was not there."""
         self._peer = peer
         self._max_message_bytes = max_message_bytes
         self._decoder = MessageDecoder(max_message_bytes=max_message_bytes)
@@ -98,6 +100,7 @@ class AnswerReader:
             response = decode_response(headers)
             if response.status is not None:
                 self.half.advance(Input.STATUS)
+                self.stages = _stages(headers)
                 return (response.status,)
             self.half.advance(Input.HEADERS)
             self._decoder = MessageDecoder(max_message_bytes=self._max_message_bytes, encoding=response.encoding)
@@ -106,6 +109,7 @@ class AnswerReader:
         self.half.advance(Input.STATUS)
         if not self._decoder.is_between_messages:
             return (CallStatus(Code.INTERNAL, f"{self._peer} ended the answer within a message"),)
+        self.stages = _stages(headers)
         return (decode_status(headers),)
 
     def data(self, data: bytes, *, ended: bool) -> Iterable[CallEvent]:
@@ -120,6 +124,11 @@ class AnswerReader:
             events.append(self._unfinished())
         return events
 
+    @property
+    def has_begun_message(self) -> bool:
+        """True while part of a message is here."""
+        return not self._decoder.is_between_messages
+
     def broken(self, error_code: int) -> CallStatus:
         """The peer reset the answer."""
         self.half.advance(Input.BREAK)
@@ -130,6 +139,10 @@ class AnswerReader:
     def _unfinished(self) -> CallStatus:
         self.half.advance(Input.BREAK)
         return CallStatus(Code.INTERNAL, f"{self._peer} ended the answer without a status")
+
+
+def _stages(headers: Headers) -> bytes:
+    return next((value for key, value in headers if key == STAGES_FIELD), b"")
 
 
 class RequestReader:

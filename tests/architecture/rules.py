@@ -37,6 +37,7 @@ NAMED_TUPLE = ("_replace", "_asdict")
 TRITONCLIENT_HOMES = (
     "proxy/daemon/triton.py",
     "proxy/commands/tritons.py",  # `headway check` compares candidates before there is a daemon
+    "proxy/profiling/server.py",  # `headway profile` measures them before there is one
     "proxy/demo/",  # a client like any other
 )
 

@@ -167,18 +167,11 @@ async def test_the_plain_package_runs_the_proxy(home: Path) -> None:
     assert re.search(r"INFO proxy\.compose\.run: Proxy listens on 127\.0\.0\.1:\d+$", lines[-1])
 
 
-@pytest.mark.parametrize(
-    ("role", "named"),
-    [
-        ("proxy", "proxy.health, telemetry.metrics_listen"),
-        ("daemon", "daemon.tritons.a.metrics, telemetry.metrics_listen"),
-    ],
-)
-async def test_what_has_no_effect_is_one_warning(home: Path, role: str, named: str) -> None:
+@pytest.mark.parametrize("role", ["proxy", "daemon"])
+async def test_a_process_says_where_it_is_scraped(home: Path, role: str) -> None:
     write(home)
     lines = await until_it_listens(home, "-m", "proxy.cli", role, "-c", "headway.yaml")
-    warnings = [line.partition(" WARNING ")[2] for line in lines if " WARNING " in line]
-    assert warnings == [f"proxy.compose.run: Set, and without effect in this version: {named}"]
+    assert [line for line in lines if re.search(r" Metrics at http://127\.0\.0\.1:\d+/metrics$", line)]
 
 
 @pytest.mark.parametrize(

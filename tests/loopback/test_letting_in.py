@@ -27,24 +27,28 @@ async def backend() -> AsyncIterator[Backend]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", ["quic", "tcp"])
-async def test_a_token_can_be_rotated_without_a_restart(
-    backend: Backend, transport: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_token_can_be_rotated_without_a_restart(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    async with HeadwayStack(backend.address, transport=transport) as stack, Client(stack.address) as client:
-        # Both ends read the same file, as if it were copied to both: while it holds both tokens, no call is refused,
-        # whichever end takes the change up first. A file is read again after a second.
-        token = stack.files.path / "certs" / "token"
-        old = token.read_text()
-        codes = set()
-        for text in (old + OTHER + "\n", OTHER + "\n" + old, OTHER + "\n"):
-            token.write_text(text)
-            for _ in range(11):
-                codes.add((await outcome(client.unary(ECHO))).code)
-                await asyncio.sleep(0.1)
-        assert codes == {grpc.StatusCode.OK}
-    assert not any(OTHER in message or old.strip() in message for message in caplog.messages)
+
+    async def rotate(transport: str) -> str:
+        """The old token."""
+        async with HeadwayStack(backend.address, transport=transport) as stack, Client(stack.address) as client:
+            # Both ends read the same file, as if it were copied to both: while it holds both tokens, no call is
+            # refused, whichever end takes the change up first. A file is read again after a second.
+            token = stack.files.path / "certs" / "token"
+            old = token.read_text()
+            codes = set()
+            for text in (old + OTHER + "\n", OTHER + "\n" + old, OTHER + "\n"):
+                token.write_text(text)
+                for _ in range(11):
+                    codes.add((await outcome(client.unary(ECHO))).code)
+                    await asyncio.sleep(0.1)
+            assert codes == {grpc.StatusCode.OK}, transport
+            return old.strip()
+
+    # Side by side, because what takes the time is waiting.
+    tokens = {OTHER, *await asyncio.gather(rotate("quic"), rotate("tcp"))}
+    assert not any(token in message for message in caplog.messages for token in tokens)
 
 
 @pytest.mark.parametrize("transport", ["quic", "tcp"])

@@ -31,9 +31,9 @@ def share(flow: Flow, begin_at: float, end_at: float, rate_bytes_s: float = RATE
 def test_bbr_fills_the_link_and_keeps_the_queue_short(make: Make, loss: float) -> None:
     bottleneck = make(loss=loss)
     flow = bottleneck.add_flow("bbr")
-    bottleneck.run(20.0)
-    delays = bottleneck.queueing_s(2.0, 20.0)
-    assert share(flow, 2.0, 20.0) > 0.925
+    bottleneck.run(12.0)
+    delays = bottleneck.queueing_s(2.0, 12.0)
+    assert share(flow, 2.0, 12.0) > 0.925
     assert mean_ms(delays) < 25.0  # a quarter of the round trip
     assert p95_ms(delays) < 70.0
     assert flow.path().late_packets == 0

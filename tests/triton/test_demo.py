@@ -109,9 +109,8 @@ async def test_the_demo_from_start_to_end(tmp_path: Path) -> None:
     assert str(tmp_path / "traces.jsonl") in demo.output
     assert any(spans == whole for spans in spans_by_trace(tmp_path / "traces.jsonl").values())
     # Of Triton's spans the file must hold some; that a certain request has them Triton does not promise.
-    for service in ("headway-proxy", "headway-daemon"):
-        assert f"{service}: " in completions
-    assert "headway-proxy → " in completions
+    for row in ("proxy ModelInfer", "proxy → ModelInfer", "daemon ModelInfer", "· uplink transfer", "· delivery"):
+        assert row in completions
 
     commands = next_commands(demo.output)
     assert len(commands) == 3

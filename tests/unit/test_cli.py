@@ -61,6 +61,7 @@ def test_without_a_command_there_is_help(run: Run) -> None:
         ("check", "headway check -c headway.yaml"),
         ("certs", "headway certs --out certs"),
         ("demo", "headway demo --keep"),
+        ("trace", "headway trace headway-traces.jsonl"),
     ],
 )
 def test_help_teaches_by_example(run: Run, command: str, example: str) -> None:
@@ -161,30 +162,28 @@ def test_check_answers_programs_in_json(run: Run) -> None:
         "problems": [
             (
                 "headway.yaml:1: proxy.daemons[0]: 'gpu' has no port; "
-                "allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
+                "allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes, "
+                "or dns:///host:port for all addresses of a name"
             )
         ],
         "notes": [],
     }
 
 
-def test_check_notes_what_has_no_effect(run: Run) -> None:
+def test_check_notes_what_does_less_than_may_be_expected(run: Run) -> None:
+    for name in ("cert.pem", "key.pem"):
+        Path(name).write_text("-", encoding="utf-8")
     Path("headway.yaml").write_text(
-        "telemetry:\n  metrics_listen: localhost:9464\nproxy:\n  daemons: ['gpu:1']\n  health: localhost:8080\n",
+        "daemon:\n  cert: cert.pem\n  key: key.pem\n  tritons: {a: {url: 'localhost:1'}}\n"
+        "  routes: {llm: {policy: dqn, candidates: [{triton: a, model: m, quality: 1}]}}\n",
         encoding="utf-8",
     )
-    notes = [
-        "headway.yaml:2: telemetry.metrics_listen: has no effect in this version",
-        "headway.yaml:5: proxy.health: has no effect in this version",
-    ]
-    code, out, err = run("check", "-c", "headway.yaml", "--offline")
-    assert (code, err) == (0, "")
-    assert out.splitlines() == [
-        "headway.yaml: no problem found, network left out",
-        *(f"note: {note}" for note in notes),
-    ]
-    code, out, _ = run("check", "-c", "headway.yaml", "--offline", "--json")
-    assert (code, json.loads(out)) == (0, {"file": "headway.yaml", "problems": [], "notes": notes})
+    what = "dqn decides as greedy does while a candidate has no profile"
+    note = f"headway.yaml:5: daemon.routes.llm.policy: {what}"
+    _, out, _ = run("check", "-c", "headway.yaml", "--offline")
+    assert out.splitlines()[-1] == f"note: {note}"
+    _, out, _ = run("check", "-c", "headway.yaml", "--offline", "--json")
+    assert json.loads(out)["notes"] == [note]
 
 
 def test_check_for_one_machine_leaves_out_the_others_files(run: Run) -> None:

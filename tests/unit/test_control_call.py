@@ -11,6 +11,7 @@ from proxy.pb.headway.v1 import tunnel_pb2
 from proxy.tasks import spawn
 from proxy.testing.calls import MemoryCarrier, failing
 from proxy.testing.clock import ManualClock
+from proxy.testing.virtual_loop import VirtualTimeLoop
 from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall
 from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.tunnel import DaemonLoad
@@ -129,18 +130,24 @@ async def test_a_daemon_ends_the_call_when_the_proxy_does() -> None:
         (Code.CANCELLED, None, ""),
     ],
 )
-async def test_a_daemon_that_keeps_no_control_call_is_left_in_peace(
+def test_a_daemon_that_keeps_no_control_call_is_left_in_peace(
     caplog: pytest.LogCaptureFixture, code: Code, level: int | None, text: str
 ) -> None:
     """`run` goes on, because its end means a lost connection, but no report is sent any more."""
     caplog.set_level(logging.INFO)
-    call = MemoryCarrier(failing(code, "no")).open(HEAD)
-    control = ControlCall(call, daemon="gpu:4433", clock=ManualClock(now=100.0), on_load=lambda _: None)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(control.run())
-        done, _ = await asyncio.wait({running}, timeout=0.22)
-        assert not done
-        assert len(call.requests) == 1
-        control.stop()
+
+    async def an_hour() -> ControlCall:
+        call = MemoryCarrier(failing(code, "no")).open(HEAD)
+        control = ControlCall(call, daemon="gpu:4433", clock=ManualClock(now=100.0), on_load=lambda _: None)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(control.run())
+            done, _ = await asyncio.wait({running}, timeout=3600)
+            assert not done
+            assert len(call.requests) == 1
+            control.stop()
+        return control
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        control = runner.run(an_hour())
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == ([(level, text)] if level else [])
     assert repr(control) == "<ControlCall to gpu:4433 <ClockSync samples=0 best=None>>"

@@ -7,70 +7,13 @@ import pytest
 
 from proxy.errors import Code
 from proxy.pool import KEPT_BYTES, DaemonPool, pick
-from proxy.testing.calls import Answer, MemoryCarrier, MemoryOutgoing, answering, exchange, failing, hanging
-from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, IncomingCall, OutgoingCall
-from proxy.tunnel.tunnel import DaemonLoad, FailedCall, Tunnel, TunnelState
+from proxy.testing.calls import Answer, answering, exchange, failing, hanging
+from proxy.testing.virtual_loop import VirtualTimeLoop
+from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall
+from proxy.tunnel.tunnel import DaemonLoad, Tunnel
+from tests.unit.daemon_tunnels import CONNECTING, LOST, READY, MemoryTunnel, away
 
 HEAD = CallHead("/pkg.Service/Method", metadata=(("k", "v"),))
-READY, CONNECTING, LOST = TunnelState.READY, TunnelState.CONNECTING, TunnelState.LOST
-
-
-class MemoryTunnel:
-    """A `Tunnel` to a daemon of this process."""
-
-    def __init__(
-        self,
-        name: str,
-        handler: CallHandler | None = None,
-        *,
-        state: TunnelState = READY,
-        load: DaemonLoad | None = None,
-        calls: int = 0,
-        capacity: int = 16,
-    ) -> None:
-        self.name = name
-        self.state = state
-        self.load = load or DaemonLoad()
-        self.calls = calls
-        self.settled = asyncio.Event()
-        self.awaited = asyncio.Event()
-        self._carrier = MemoryCarrier(handler or answering(name.encode()), capacity=capacity)
-
-    @property
-    def reason(self) -> str:
-        return f"daemon {self.name} is unreachable: no answer"
-
-    @property
-    def opened(self) -> list[MemoryOutgoing]:
-        return self._carrier.calls
-
-    @property
-    def was_opened(self) -> asyncio.Event:
-        return self._carrier.opened
-
-    def settle(self, state: TunnelState) -> None:
-        self.state = state
-        self.settled.set()
-
-    async def wait_settled(self) -> None:
-        self.awaited.set()
-        await self.settled.wait()
-
-    def open(self, head: CallHead) -> OutgoingCall:
-        if self.state is not READY:
-            return FailedCall(CallStatus(Code.UNAVAILABLE, self.reason, retryable=True))
-        return self._carrier.open(head)
-
-    def use_scheduler(self, name: str) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-
-def away(message: str = "draining") -> CallHandler:
-    """A daemon that surely has not begun on the call."""
-    return failing(Code.UNAVAILABLE, message, retryable=True)
 
 
 async def ask(tunnels: Sequence[Tunnel], *messages: bytes) -> Answer:
@@ -111,6 +54,17 @@ class TestPick:
         assert pick([a, b, c], avoid=frozenset({"c"})) is None
         assert pick([]) is None
 
+    def test_of_equals_the_turn_decides(self) -> None:
+        tunnels = [MemoryTunnel(name) for name in "abc"]
+        tunnels.insert(1, MemoryTunnel("lost", state=LOST))
+        picked = [pick(tunnels, turn=turn) for turn in range(7)]
+        assert "".join(tunnel.name for tunnel in picked if tunnel is not None) == "abcabca"
+
+    def test_no_turn_makes_up_for_load(self) -> None:
+        tunnels = [MemoryTunnel(name, calls=calls) for name, calls in (("a", 1), ("b", 0), ("c", 1), ("d", 0))]
+        picked = [pick(tunnels, turn=turn) for turn in range(4)]
+        assert "".join(tunnel.name for tunnel in picked if tunnel is not None) == "bbdd"
+
 
 class TestOneDaemon:
     async def test_a_call_passes(self) -> None:
@@ -129,6 +83,15 @@ class TestOneDaemon:
         call.cancel()
         await asyncio.wait_for(tunnel.opened[0].served.wait(), 1)
         assert tunnel.opened[0].cancelled
+
+
+class TestBalance:
+    async def test_daemons_that_have_nothing_to_do_take_turns(self) -> None:
+        tunnels = [MemoryTunnel(name) for name in "abc"]
+        pool = DaemonPool(tunnels)
+        for _ in range(9):
+            await exchange(pool, HEAD, b"request")
+        assert [len(tunnel.opened) for tunnel in tunnels] == [3, 3, 3]
 
 
 class TestConnecting:
@@ -181,12 +144,14 @@ class TestConnecting:
             answer = await ask([MemoryTunnel("a", state=LOST)], b"request")
         assert answer.status == CallStatus(Code.UNAVAILABLE, "daemon a is unreachable: no answer")
 
-    @pytest.mark.slow
-    async def test_patience_ends_after_a_second(self) -> None:
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
-        answer = await ask([MemoryTunnel("a", state=CONNECTING)], b"request")
-        assert 0.99 <= loop.time() - started_at < 1.5
+    def test_patience_ends_after_a_second(self) -> None:
+        async def answered() -> tuple[Answer, float]:
+            answer = await ask([MemoryTunnel("a", state=CONNECTING)], b"request")
+            return answer, asyncio.get_running_loop().time()
+
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            answer, answered_at = runner.run(answered())
+        assert answered_at == pytest.approx(1.0)
         assert answer.status == CallStatus(Code.UNAVAILABLE, "daemon a is unreachable: no answer")
 
     async def test_no_daemons(self) -> None:

@@ -152,7 +152,7 @@ class Client:
             for address in command["warm_up"]:
                 call = self._channel(address).unary_unary(METHOD, None, None)
                 if problem := await warm_up(call, WARM_UP_CALLS, command["timeout"]):
-                    return {"error": problem}
+                    return {"error": f"no call came through: {problem}"}
             return {}
         if "transfer" in command:
             problems: list[str] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,7 +26,7 @@ from ops.bench.headway import HeadwaySettings, config, merged
 from ops.bench.load import cpu_s
 from ops.bench.network.emulated import UNTRACED
 from ops.bench.network.run import CellError
-from ops.bench.processes import Child, ChildError, python, started
+from ops.bench.processes import Child, ChildError, Program, listens, python, started_together
 from ops.link import EmulatedLink, LinkError
 
 # A namespace is the cell's own, and every port in it is free.
@@ -98,7 +97,8 @@ async def run_cell(cell: Cell, scenario: CongestionScenario, *, certificates: Ce
         async with _stations(cell, scenario, certificates, directory) as stations:
             tunnels = [address for address in stations.proxies if address is not None]
             if tunnels:
-                await ask(stations.client, {"warm_up": tunnels, "timeout": WARM_UP_TIMEOUT_S}, WARM_UP_TIMEOUT_S)
+                command = {"warm_up": tunnels, "timeout": WARM_UP_TIMEOUT_S}
+                await stations.client.ask(command, limit_s=WARM_UP_TIMEOUT_S)
             await asyncio.sleep(SETTLE_S)
             programs = {name: [psutil.Process(child.pid)] for name, child in stations.children.items()}
             programs["shuttle"] = [psutil.Process(stations.link.shuttle_pid)]
@@ -139,7 +139,9 @@ async def _transfer(stations: Stations) -> Finish:
     log = stations.directory / "packets.tsv"
     command = {"transfer": flows, "directory": str(stations.directory)}
     with link.log(log):
-        await asyncio.gather(ask(stations.client, command, duration_s + LEAD_S + HANG_S), _begin(link, origin_at))
+        await asyncio.gather(
+            stations.client.ask(command, limit_s=duration_s + LEAD_S + HANG_S), _begin(link, origin_at)
+        )
 
     def finish(statistics: Mapping[str, Any], used: Mapping[str, float], seconds: float) -> CellRun:
         arrived = [
@@ -187,27 +189,11 @@ async def _probe(stations: Stations) -> Finish:
         stations.link.statistics(reset=True)
         stations.link.mark()
         with stations.link.log(log):
-            answer = await ask(stations.client, command, limit_s)
+            answer = await stations.client.ask(command, limit_s=limit_s)
         lead_s = 0.0 if under is None else part.lead_s
         seen[phase] = wire.read_log(log, begins_s=lead_s, seconds=requests[-1].arrival_s, series=False)
         found[phase] = {**probes.kept(json.loads(outcomes.read_text())), **answer}
     return lambda statistics, used, seconds: CellRun((), seen, statistics, found, used, seconds)
-
-
-async def ask(client: Child, command: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
-    """One command to the client; its answer. Raises `CellError`."""
-    client.write(json.dumps(command))
-    try:
-        async with asyncio.timeout(limit_s):
-            while not (line := await client.lines.get()).startswith("{"):
-                if not line and (ended := client.ended()) is not None:
-                    raise ended
-    except TimeoutError:
-        raise CellError("the client did not come to its end:\n" + "\n".join(client.tail)) from None
-    answer: dict[str, Any] = json.loads(line)
-    if problem := answer.get("error"):
-        raise CellError(f"no call came through: {problem}")
-    return answer
 
 
 @contextlib.asynccontextmanager
@@ -215,11 +201,11 @@ async def _stations(
     cell: Cell, scenario: CongestionScenario, certificates: Certificates, directory: Path
 ) -> AsyncIterator[Stations]:
     (directory / "token").write_text(f"congestion-{cell.seed}\n")
-    async with EmulatedLink(link_of(cell, scenario), seed=cell.seed) as link, contextlib.AsyncExitStack() as stack:
+    async with EmulatedLink(link_of(cell, scenario), seed=cell.seed) as link:
         near, far = link.near.command, link.far.command
-        commands: dict[str, tuple[list[str], bool]] = {
-            "client": (near(python("ops.bench.congestion.client")), True),
-            "backend": (far(_backend(link, directory)), False),
+        programs = {
+            "client": Program(near(python("ops.bench.congestion.client")), directory / "client.log", talks=True),
+            "backend": Program(far(_backend(link, directory)), directory / "backend.log"),
         }
         proxies: list[str | None] = []
         for number, flow in enumerate(cell.flows):
@@ -232,33 +218,11 @@ async def _stations(
                     side.sysctl("net.ipv4.tcp_congestion_control", flow.control)
             file = _write_config(cell, number, scenario, link=link, certificates=certificates, directory=directory)
             for role, inside in (("daemon", far), ("proxy", near)):
-                commands[f"{role} {number}"] = (
-                    inside([sys.executable, "-m", "proxy.cli", role, "-c", str(file)]),
-                    False,
-                )
-        children: dict[str, Child] = {}
-
-        async def start(name: str) -> None:
-            command, talks = commands[name]
-            children[name] = await stack.enter_async_context(
-                started(
-                    name,
-                    command,
-                    log=directory / f"{name.replace(' ', '-')}.log",
-                    ready=_answers if name in ("client", "backend") else _listens,
-                    environment={**UNTRACED, **scenario.environment},
-                    talks=talks,
-                    start_timeout_s=START_TIMEOUT_S,
-                )
-            )
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in commands:
-                    group.create_task(start(name), name=f"start {name}")
-        except* ChildError as failed:
-            raise failed.exceptions[0] from None
-        yield Stations(cell, scenario, directory, link, proxies, children)
+                command = inside(python("proxy.cli", role, "-c", str(file)))
+                programs[f"{role} {number}"] = Program(command, directory / f"{role}-{number}.log", listens)
+        environment = {**UNTRACED, **scenario.environment}
+        async with started_together(programs, environment=environment, start_timeout_s=START_TIMEOUT_S) as children:
+            yield Stations(cell, scenario, directory, link, proxies, children)
 
 
 def _backend(link: EmulatedLink, directory: Path) -> list[str]:
@@ -303,11 +267,3 @@ def _write_config(
     file = directory / f"headway-{number}.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return file
-
-
-def _listens(line: str) -> bool:
-    return " listens on " in line
-
-
-def _answers(line: str) -> bool:
-    return line.startswith("{")

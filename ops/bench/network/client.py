@@ -96,7 +96,7 @@ class _Client:
         if "warm_up" in command:
             call = self._call(command["warm_up"])
             problem = await warm_up(call, command["calls"], command["timeout"])
-            return {"error": problem} if problem else {}
+            return {"error": f"no call came through: {problem}"} if problem else {}
         requests = read_requests(Path(command["requests"]))
         call = self._call(command["run"])
         began_at = time.monotonic() + LEAD_S

@@ -6,11 +6,10 @@ scenario's first seed, proxy and daemon run with a recorder around their schedul
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,15 @@ from typing import Any
 import psutil
 import yaml
 
+from ops.bench import headway
 from ops.bench.certificates import Certificates
-from ops.bench.headway import merged
 from ops.bench.load import cpu_s
 from ops.bench.network.grid import Cell
 from ops.bench.network.recorded import series
 from ops.bench.network.requests import Request, read_outcomes, write_requests
 from ops.bench.network.run import CellError, CellRun
 from ops.bench.network.scenario import NetworkScenario
-from ops.bench.processes import Child, ChildError, python, started
+from ops.bench.processes import Child, ChildError, Program, listens, python, started_together
 from ops.link import EmulatedLink, LinkError
 
 # A namespace is the cell's own, and every port in it is free.
@@ -51,9 +50,8 @@ def config(
 ) -> dict[str, Any]:
     """The configuration file of headway's two ends."""
     row = cell.row
-    token_file = str(directory / "token")
     control = {"congestion_control": row.congestion_control} if row.transport == "quic" else {}
-    base: dict[str, Any] = {
+    own: dict[str, Any] = {
         "classes": {
             item.name: {
                 "deadline": f"{item.deadline_s}s",
@@ -64,31 +62,19 @@ def config(
             for item in scenario.classes.values()
         },
         "default_class": next(iter(scenario.classes)),
-        "proxy": {
-            "listen": PROXY,
-            "daemons": [f"{daemon}:{DAEMON_PORT}"],
-            "server_name": "localhost",
-            "ca": str(certificates.ca),
-            "token_file": token_file,
-            "transport": row.transport,
-            "drain": "0s",
-            **control,
-        },
-        "daemon": {
-            "listen": f"{daemon}:{DAEMON_PORT}",
-            "cert": str(certificates.cert),
-            "key": str(certificates.key),
-            "token_file": token_file,
-            "tritons": {"echo": {"url": f"127.0.0.1:{BACKEND_PORT}"}},
-            "default": "echo",
-            "drain": "0s",
-            **control,
-        },
-        "telemetry": {"traces_file": str(directory / "traces.jsonl")},
+        "proxy": {"daemons": [f"{daemon}:{DAEMON_PORT}"], "server_name": "localhost", "drain": "0s", **control},
+        "daemon": {"listen": f"{daemon}:{DAEMON_PORT}", "drain": "0s", **control},
     }
     if row.scheduler is not None:
-        base["scheduler"] = row.scheduler
-    return merged(base, scenario.headway)
+        own["scheduler"] = row.scheduler
+    return headway.config(
+        headway.HeadwaySettings(transport=row.transport, config=headway.merged(own, scenario.headway)),
+        backend=f"127.0.0.1:{BACKEND_PORT}",
+        proxy_address=PROXY,
+        daemon_port=DAEMON_PORT,
+        certificates=certificates,
+        directory=directory,
+    )
 
 
 async def run_emulated_cell(
@@ -103,7 +89,8 @@ async def run_emulated_cell(
     try:
         async with _stations(cell, scenario, certificates, directory) as (link, children):
             client, *_ = children
-            await _ask(client, {"warm_up": PROXY, "calls": WARM_UP_CALLS, "timeout": WARM_UP_TIMEOUT_S}, HANG_S)
+            warm_up = {"warm_up": PROXY, "calls": WARM_UP_CALLS, "timeout": WARM_UP_TIMEOUT_S}
+            await client.ask(warm_up, limit_s=WARM_UP_TIMEOUT_S + HANG_S)
             asked, answered = directory / "requests.json", directory / "outcomes.json"
             write_requests(asked, requests)
             command = {
@@ -118,8 +105,8 @@ async def run_emulated_cell(
             waited_before = {child.name: waited_s(child.pid) for child in children}
             link.restart_clock()
             link.statistics(reset=True)
-            limit_s = requests[-1].arrival_s + scenario.give_up_s + HANG_S
-            answer = await _ask(client, command, limit_s)
+            limit_s = requests[-1].arrival_s + scenario.give_up_s + WARM_UP_TIMEOUT_S + HANG_S
+            answer = await client.ask(command, limit_s=limit_s)
             used = {name: cpu_s(found) - before[name] for name, found in programs.items()}
             waited = {child.name: waited_s(child.pid) - waited_before[child.name] for child in children}
             for child in children:
@@ -162,43 +149,21 @@ async def _stations(
         near, far = link.near.command, link.far.command
         environment = {**UNTRACED, **scenario.environment}
 
-        def headway(role: str) -> list[str]:
+        def end(role: str) -> list[str]:
             arguments = [role, "-c", str(file)]
             if cell.row.transport == "quic" and cell.seed == scenario.seeds[0]:
                 return python("ops.bench.network.recorded", str(directory / f"{role}.recording"), *arguments)
             return python("proxy.cli", *arguments)
 
-        commands: dict[str, tuple[list[str], bool]] = {
-            "client": (near(python("ops.bench.network.client")), True),
-            "proxy": (near(headway("proxy")), False),
-            "daemon": (far(headway("daemon")), False),
-            "backend": (far(python("ops.bench.network.backend", str(BACKEND_PORT))), False),
+        backend = python("ops.bench.network.backend", str(BACKEND_PORT))
+        programs = {
+            "client": Program(near(python("ops.bench.network.client")), directory / "client.log", talks=True),
+            "proxy": Program(near(end("proxy")), directory / "proxy.log", listens),
+            "daemon": Program(far(end("daemon")), directory / "daemon.log", listens),
+            "backend": Program(far(backend), directory / "backend.log"),
         }
-        async with contextlib.AsyncExitStack() as stack:
-            children: dict[str, Child] = {}
-
-            async def start(name: str) -> None:
-                command, talks = commands[name]
-                ready: Callable[[str], bool] = _listens if name in ("proxy", "daemon") else _answers
-                children[name] = await stack.enter_async_context(
-                    started(
-                        name,
-                        command,
-                        log=directory / f"{name}.log",
-                        ready=ready,
-                        environment=environment,
-                        talks=talks,
-                        start_timeout_s=START_TIMEOUT_S,
-                    )
-                )
-
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for name in commands:
-                        group.create_task(start(name), name=f"start {name}")
-            except* ChildError as failed:
-                raise failed.exceptions[0] from None
-            yield link, [children[name] for name in commands]
+        async with started_together(programs, environment=environment, start_timeout_s=START_TIMEOUT_S) as children:
+            yield link, list(children.values())
 
 
 def waited_s(pid: int) -> float:
@@ -211,26 +176,3 @@ def waited_s(pid: int) -> float:
         with contextlib.suppress(OSError):  # it has ended meanwhile
             total_ns += int(thread.read_text().split()[1])
     return total_ns / 1e9
-
-
-def _listens(line: str) -> bool:
-    return " listens on " in line
-
-
-def _answers(line: str) -> bool:
-    return line.startswith("{")
-
-
-async def _ask(client: Child, command: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
-    client.write(json.dumps(command))
-    try:
-        async with asyncio.timeout(limit_s + WARM_UP_TIMEOUT_S):
-            while not (line := await client.lines.get()).startswith("{"):
-                if not line and (ended := client.ended()) is not None:
-                    raise ended
-    except TimeoutError:
-        raise CellError("the client did not come to its end:\n" + "\n".join(client.tail)) from None
-    answer: dict[str, Any] = json.loads(line)
-    if "error" in answer:
-        raise CellError(f"no call came through: {answer['error']}")
-    return answer

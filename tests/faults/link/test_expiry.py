@@ -96,7 +96,7 @@ async def test_the_daemon_s_span_tells_of_the_deadline(certs: Path) -> None:
     [span] = daemon.spans
     assert span.status is not None
     assert span.status.code == Code.DEADLINE_EXCEEDED
-    assert span.events == ["drop"]
+    assert span.events[0] == "drop"
 
 
 @pytest.mark.parametrize("path", [UNARY, STREAM])

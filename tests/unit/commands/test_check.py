@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proxy.commands.check import check_config
 from proxy.config import Address, Config, ProxySettings
+from proxy.testing.memory_resolver import MemoryResolver
 
 Loader = Callable[[str], Config]
 
@@ -23,6 +24,22 @@ async def test_daemons_that_do_not_answer_are_named(home: Path, load: Loader) ->
     assert await check_config(load(PROXY), now=NOW, probe=answers) == [
         f"{home}/headway.yaml:2: proxy.daemons[1]: localhost:4434 is away"
     ]
+
+
+async def test_of_a_dns_name_each_address_is_tried_under_the_name(home: Path, load: Loader) -> None:
+    tried: dict[str, str | None] = {}
+
+    async def tries(address: Address, proxy: ProxySettings) -> str:
+        tried[str(address)] = proxy.server_name
+        return f"{address} is away" if address.host == "::1" else ""
+
+    text = PROXY.replace("gpu-host:4433, localhost:4434", "localhost:4434, 'dns:///pods.test.:1', 'dns:///nobody:1'")
+    resolver = MemoryResolver({"pods.test.": ["10.0.0.1", "::1"]})
+    assert await check_config(load(text), now=NOW, probe=tries, resolver=resolver) == [
+        f"{home}/headway.yaml:2: proxy.daemons[1]: [::1]:1 is away",
+        f"{home}/headway.yaml:2: proxy.daemons[2]: dns:///nobody:1 can't be resolved: Name or service not known",
+    ]
+    assert tried == {"localhost:4434": None, "10.0.0.1:1": "pods.test", "[::1]:1": "pods.test"}
 
 
 async def test_offline_leaves_the_network_alone(load: Loader) -> None:

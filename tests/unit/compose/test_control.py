@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from proxy.clock import MonotonicClock
 from proxy.compose.control import ControlledDaemon, ControlledProxy, control_of_proxy
 from proxy.compose.tunnels import open_tunnel
-from proxy.config import Config, load_config
+from proxy.config import Address, Config, load_config
 from proxy.control.client import ControlClient
 from proxy.control.service import Controlled
 from proxy.errors import CallError, Code, ConfigError
@@ -58,8 +59,12 @@ class StubProcess:
 class StubProxy(StubProcess):
     address = "127.0.0.1:8001"
 
-    def __init__(self, *tunnels: Tunnel) -> None:
-        self.tunnels = tunnels
+    def __init__(
+        self, *tunnels: Tunnel, retired: tuple[Tunnel, ...] = (), unresolved: Mapping[str, str] | None = None
+    ) -> None:
+        self.tunnels = (*tunnels, *retired)
+        self.retired = retired
+        self.unresolved = unresolved or {}
 
 
 class StubDaemon(StubProcess):
@@ -99,6 +104,28 @@ def test_status_of_a_proxy() -> None:
     assert list(status.tunnels) == [
         pb.TunnelStatus(peer="a:1", state=pb.TunnelState.READY, calls=2, load=pb.ReportedLoad(calls=7, draining=True)),
         pb.TunnelStatus(peer="b:1", state=pb.TunnelState.LOST, reason="daemon b:1 is unreachable: no answer"),
+    ]
+
+
+def test_status_of_a_proxy_whose_daemons_come_from_dns() -> None:
+    leaving = StubTunnel("a:1", TunnelState.READY, calls=2)
+    unresolved = {"dns:///pods:1": "dns:///pods:1 can't be resolved: no such name"}
+    status = ControlledProxy(
+        StubProxy(retired=(leaving,), unresolved=unresolved), proxy_config().require_proxy()
+    ).status()
+    assert list(status.tunnels) == [
+        pb.TunnelStatus(
+            peer="a:1",
+            state=pb.TunnelState.READY,
+            reason="takes no new calls: its address has gone from DNS",
+            calls=2,
+            load=pb.ReportedLoad(calls=7, draining=True),
+        ),
+        pb.TunnelStatus(
+            peer="dns:///pods:1",
+            state=pb.TunnelState.CONNECTING,
+            reason="dns:///pods:1 can't be resolved: no such name",
+        ),
     ]
 
 
@@ -155,8 +182,9 @@ def test_a_proxy_has_no_policies() -> None:
 
 
 async def test_a_tunnel_that_has_no_connection_has_no_path() -> None:
-    settings = proxy_config(daemons=f"127.0.0.1:{free_port()}").require_proxy()
-    tunnel = open_tunnel(settings.daemons[0], settings, token=bytes, clock=MonotonicClock())
+    address = Address("127.0.0.1", free_port())
+    settings = proxy_config(daemons=str(address)).require_proxy()
+    tunnel = open_tunnel(address, settings, token=bytes, clock=MonotonicClock())
     try:
         async with asyncio.timeout(10):
             await tunnel.wait_settled()

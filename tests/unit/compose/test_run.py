@@ -4,8 +4,7 @@ import signal
 
 import pytest
 
-from proxy.compose.run import run_until_signalled, warn_of_settings_without_effect
-from proxy.config import Config, load_config
+from proxy.compose.run import run_until_signalled
 from proxy.tasks import spawn
 
 
@@ -88,15 +87,3 @@ async def test_the_log_says_where_it_listens(caplog: pytest.LogCaptureFixture) -
         "Daemon stops: calls in progress may finish; a second signal stops at once",
         "Daemon stopped",
     ]
-
-
-def test_settings_without_effect_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    config: Config = load_config(
-        None,
-        roles=["proxy"],
-        environment={"HEADWAY_PROXY__DAEMONS": "127.0.0.1:4433", "HEADWAY_TELEMETRY__METRICS_LISTEN": "127.0.0.1:9464"},
-    )
-    warn_of_settings_without_effect(config)
-
-    [record] = caplog.records
-    assert record.message == "Set, and without effect in this version: telemetry.metrics_listen"

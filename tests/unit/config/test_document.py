@@ -30,6 +30,7 @@ def test_a_flag_of_the_section() -> None:
         ("--transport", "proxy.transport", "quic|tcp", "Default: quic."),
         ("--congestion-control", "proxy.congestion_control", "NAME", "Default: bbr."),
         ("--batch-window", "proxy.batch_window", "DURATION", "Default: 0ms."),
+        ("--resolve-interval", "proxy.resolve_interval", "DURATION", "Default: 10s."),
         ("--drain", "proxy.drain", "DURATION", "Default: 30s."),
         ("--max-message-bytes", "proxy.max_message_bytes", "SIZE", "Default: 256MiB."),
         ("--max-datagram-bytes", "proxy.max_datagram_bytes", "SIZE", "Default: auto."),
@@ -38,9 +39,10 @@ def test_a_flag_of_the_section() -> None:
         ("--control-tls-client-ca", "proxy.control_tls.client_ca", "PATH", "signed."),
         ("--server-name", "proxy.server_name", "NAME", "address."),
         ("--scheduler", "scheduler", "NAME", "Default: edf."),
-        ("--health", "proxy.health", "HOST:PORT", "Has no effect in this version."),
+        ("--health", "proxy.health", "HOST:PORT", "pass through."),
         ("--otlp-endpoint", "telemetry.otlp_endpoint", "URL", "traces_file."),
         ("--traces-file", "telemetry.traces_file", "PATH", "Default: headway-traces.jsonl."),
+        ("--metrics-listen", "proxy.metrics_listen", "HOST:PORT", "telemetry.metrics_listen."),
     ],
 )
 def test_flags_of_the_proxy(flag: str, key: str, metavar: str, end: str) -> None:
@@ -52,5 +54,6 @@ def test_flags_of_the_proxy(flag: str, key: str, metavar: str, end: str) -> None
 def test_the_daemon_has_its_own() -> None:
     flags = by_flag("daemon")
     assert flags["--listen"].key == "daemon.listen"
+    assert (flags["--health"].key, flags["--metrics-listen"].key) == ("daemon.health", "daemon.metrics_listen")
     assert flags["--idle-timeout"].variable == "HEADWAY_DAEMON__IDLE_TIMEOUT"
     assert not {"--daemons", "--tritons", "--routes", "--classes"} & set(flags)

@@ -28,15 +28,6 @@ RECORDS = [
 ]
 
 
-def test_keys_without_effect() -> None:
-    assert [(record.__name__, field.key) for record in RECORDS for field in fields_of(record) if field.no_effect] == [
-        ("CandidateSettings", "profile"),
-        ("ProxySettings", "health"),
-        ("TelemetrySettings", "metrics_listen"),
-        ("TritonSettings", "metrics"),
-    ]
-
-
 def test_the_keys_of_a_class() -> None:
     assert [(field.key, field.attribute, field.required) for field in fields_of(ClassSettings)] == [
         ("deadline", "deadline_s", True),

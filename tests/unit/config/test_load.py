@@ -55,6 +55,7 @@ proxy:
   stream_window: 2MiB
   drain: 10s
   health: 127.0.0.1:8003
+  resolve_interval: 5s
   control_listen: 127.0.0.1:8009
 daemon:
   listen: 0.0.0.0:4433
@@ -82,6 +83,9 @@ telemetry:
   metrics_listen: 0.0.0.0:9464
 """
 
+A_DAEMON = "host:port, port 1 to 65535, IPv6 as [::1]:port in quotes, or dns:///host:port for all addresses of a name"
+"""What an entry of proxy.daemons may be."""
+
 MINIMAL_PROXY = "proxy: {daemons: [gpu-host:4433]}\n"
 MINIMAL_DAEMON = "daemon: {cert: certs/daemon.pem, key: certs/daemon.key, tritons: {a: {url: 'localhost:8101'}}}\n"
 
@@ -94,7 +98,9 @@ def home(tmp_path: Path) -> Path:
         (tmp_path / "certs" / name).write_text("-", encoding="utf-8")
     (tmp_path / "certs" / "token").write_text("open-sesame\n", encoding="utf-8")
     (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "llm-large.yaml").write_text("-", encoding="utf-8")
+    (tmp_path / "profiles" / "llm-large.yaml").write_text(
+        "{format: 1, model: llm-large, latency: {1: 0.1}}", encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -132,6 +138,7 @@ def test_the_whole_file_becomes_records(home: Path) -> None:
         daemons=(Address("gpu-host", 4433), Address("fd00::7", 4433)),
         listen=Address("0.0.0.0", 8001),
         tls=proxy.tls,
+        resolve_interval_s=5.0,
         health=Address("127.0.0.1", 8003),
         ca=certs / "ca.pem",
         server_name="gpu",
@@ -257,10 +264,7 @@ telemetry: yes
             "F:6: schedular: unknown key, did you mean 'scheduler'?; "
             "allowed: proxy, daemon, telemetry, classes, default_class, unknown_class, scheduler"
         ),
-        (
-            "F:8: proxy.daemons[0]: 'gpu-host' has no port; "
-            "allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
-        ),
+        f"F:8: proxy.daemons[0]: 'gpu-host' has no port; allowed: {A_DAEMON}",
         "F:9: proxy.ca: 'nope.pem' (HOME/nope.pem) does not exist; allowed: an existing file",
         "F:10: proxy.drain: '5' has no unit; allowed: a duration such as 50ms, 1.8s or 2m, 0 or more",
         "F:11: daemon.key: is missing; allowed: an existing file",
@@ -322,17 +326,11 @@ WRONG = [
     ),
     (
         "proxy: {daemons: []}\n",
-        (
-            "F:1: proxy.daemons: is empty; "
-            "allowed: a list, each host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
-        ),
+        f"F:1: proxy.daemons: is empty; allowed: a list, each {A_DAEMON}",
     ),
     (
         "proxy: {daemons: gpu:1}\n",
-        (
-            "F:1: proxy.daemons: 'gpu:1' is not a list; "
-            "allowed: a list, each host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
-        ),
+        f"F:1: proxy.daemons: 'gpu:1' is not a list; allowed: a list, each {A_DAEMON}",
     ),
     ("proxy: {daemons: [gpu:1, ]}\nproxy: {daemons: [gpu:1]}\n", "F:2: proxy: is given twice, first at F:1"),
     (
@@ -366,12 +364,20 @@ WRONG = [
         ),
     ),
     (
+        "proxy: {daemons: [gpu:1], listen: '127.0.0.1:8001', health: '127.0.0.1:8001'}\n",
+        "F:1: proxy.health: 127.0.0.1:8001 is the address of proxy.listen; allowed: another port",
+    ),
+    (
+        MINIMAL_DAEMON.replace("}\n", ", health: 'gpu:8003', metrics_listen: 'gpu:8003'}\n"),
+        "F:1: daemon.metrics_listen: gpu:8003 is the address of daemon.health; allowed: another port",
+    ),
+    (
         "proxy: {daemons: [gpu:1, host:1, gpu:1]}\n",
         "F:1: proxy.daemons[2]: gpu:1 is named twice, first as proxy.daemons[0]",
     ),
     (
         "proxy: {daemons: [gpu:1, ~]}\n",
-        "F:1: proxy.daemons[1]: is empty; allowed: host:port, port 1 to 65535, IPv6 as [::1]:port in quotes",
+        f"F:1: proxy.daemons[1]: is empty; allowed: {A_DAEMON}",
     ),
     (
         "proxy: {daemons: [gpu:1], congestion_control: vegas}\n",
@@ -460,19 +466,41 @@ def test_flag_over_variable_over_file_over_default(home: Path) -> None:
     assert (proxy.listen.port, proxy.drain_s, proxy.batch_window_s, proxy.transport) == (3, 2.0, 0.001, "quic")
 
 
-def test_what_the_user_has_set_in_vain_is_named(home: Path) -> None:
-    assert load(home, FULL).without_effect == (
-        "proxy.health",
-        "daemon.tritons.a.metrics",
-        "daemon.routes.llm.candidates[0].profile",
-        "telemetry.metrics_listen",
-    )
-    assert load(home, MINIMAL_PROXY + MINIMAL_DAEMON).without_effect == ()
-    environment = {"HEADWAY_TELEMETRY__METRICS_LISTEN": "[::1]:9464", "HEADWAY_CLASSES__BULK__DEADLINE": "9s"}
-    config = load(home, "proxy: {daemons: [gpu:1], health: }\n", environment=environment)
-    assert config.notes() == [
-        "HEADWAY_TELEMETRY__METRICS_LISTEN: telemetry.metrics_listen: has no effect in this version"
+PROFILED = (
+    ROUTES
+    + """      policy: dqn:best.safetensors
+      candidates: [{triton: a, model: large, quality: 1, profile: profiles/one.yaml}, {triton: a, model: s, quality: 0}]
+    other: {policy: greedy, candidates: [{triton: a, model: large, quality: 1, profile: profiles/two.yaml}]}
+"""
+)
+WITH_DQN = Available(policies=("dqn", "greedy"))
+
+
+def test_a_profile_is_read_and_a_model_has_one(home: Path) -> None:
+    (home / "profiles" / "one.yaml").write_text("format: 2\n", encoding="utf-8")
+    (home / "profiles" / "two.yaml").write_text("{format: 1, model: large, latency: {1: 0.1}}", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load(home, PROFILED, available=WITH_DQN)
+    one, two = "daemon.routes.llm.candidates[0].profile", "daemon.routes.other.candidates[0].profile"
+    lines = [line.partition(": ")[2] for line in error.value.problems]
+    assert lines == [
+        (
+            f"{one}: {home}/profiles/one.yaml: format: 2 is not 1, the one that this version reads; "
+            "allowed: a file that `headway profile` wrote"
+        ),
+        (
+            f"{two}: large on a has another profile, {home}/profiles/one.yaml, by {one}; "
+            "allowed: one file for a model wherever it is a candidate"
+        ),
     ]
+
+
+def test_a_checkpoint_s_path_starts_from_the_file_and_dqn_wants_profiles(home: Path) -> None:
+    (home / "profiles" / "one.yaml").write_text("{format: 1, model: large, latency: {1: 0.1}}", encoding="utf-8")
+    config = load(home, PROFILED.replace("two.yaml", "one.yaml"), available=WITH_DQN)
+    assert config.require_daemon().routes["llm"].policy == f"dqn:{home}/best.safetensors"
+    what = "dqn decides as greedy does while a candidate has no profile"
+    assert config.notes() == [f"{home}/headway.yaml:7: daemon.routes.llm.policy: {what}"]
 
 
 def test_no_file_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,7 +546,7 @@ def test_problems_name_the_variable_or_flag(home: Path) -> None:
 
 def test_a_role_makes_its_section_required(home: Path) -> None:
     assert problems(home, MINIMAL_DAEMON, ["proxy"]) == [
-        "F:1: proxy.daemons: is missing; allowed: a list, each host:port, port 1 to 65535, IPv6 as [::1]:port in quotes"
+        f"F:1: proxy.daemons: is missing; allowed: a list, each {A_DAEMON}"
     ]
 
 

@@ -89,20 +89,6 @@ def test_only_one_role() -> None:
     assert both.only(["proxy", "daemon"]) == both
 
 
-def test_notes_name_where_the_value_was_written_and_follow_the_role() -> None:
-    settings = dataclasses.replace(
-        config(proxy__health=Origin("headway.yaml", line=8), daemon=Origin("HEADWAY_DAEMON")),
-        without_effect=("proxy.health", "daemon.tritons.a.metrics", "classes.bulk.level"),
-    )
-    assert settings.notes() == [
-        "headway.yaml:8: proxy.health: has no effect in this version",
-        "HEADWAY_DAEMON: daemon.tritons.a.metrics: has no effect in this version",
-        "default: classes.bulk.level: has no effect in this version",
-    ]
-    assert settings.only(["proxy"]).without_effect == ("proxy.health", "classes.bulk.level")
-    assert settings.only(["daemon"]).without_effect == ("daemon.tritons.a.metrics", "classes.bulk.level")
-
-
 def test_a_missing_section_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"^default: proxy: missing$"):
         config().require_proxy()

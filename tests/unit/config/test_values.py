@@ -42,6 +42,7 @@ def given(text: str) -> Node:
 
 SCHEDULER = Registered("scheduler", "schedulers", ("rr", "edf", "adaptive"))
 POLICY = Registered("policy", "policies", ("dqn", "static", "round_robin"), with_argument=("static",))
+TRAINED = Registered("policy", "policies", ("dqn", "static"), with_argument=("static",), with_file=("dqn",))
 
 TAKEN = [
     (Duration(), "1s", 1.0),
@@ -187,6 +188,16 @@ def test_what_is_not_available_yet_lists_what_is() -> None:
     with pytest.raises(Refused) as refused:
         SCHEDULER.read(written("adaptive"), Available(schedulers=("rr", "edf")))
     assert refused.value.allowed == "rr, edf"
+
+
+def test_a_policy_that_comes_out_of_a_file_may_name_it() -> None:
+    available = Available(policies=("dqn", "static"))
+    assert TRAINED.allowed == "dqn[:<file>], static:<model>"
+    assert TRAINED.read(written("dqn"), available) == "dqn"
+    node = written("dqn:trained/x.safetensors")
+    assert TRAINED.read(node, available) == f"dqn:{node.origin.base.absolute()}/trained/x.safetensors"
+    with pytest.raises(Refused):
+        TRAINED.read(written("'dqn:'"), available)
 
 
 def test_a_name_that_only_the_registry_knows_is_taken() -> None:

@@ -32,6 +32,13 @@ PROXY = pb.Status(
         pb.TunnelStatus(
             peer="gpu-d:4433", state=pb.TunnelState.LOST, reason="daemon gpu-d:4433 is unreachable: no answer"
         ),
+        pb.TunnelStatus(
+            peer="gpu-e:4433",
+            state=pb.TunnelState.READY,
+            reason="takes no new calls",
+            calls=2,
+            load=pb.ReportedLoad(serving=True),
+        ),
     ],
 )
 DAEMON = pb.Status(
@@ -57,6 +64,7 @@ def test_lines_of_a_proxy() -> None:
         "  tunnel to gpu-b:4433: READY, 0 calls, the daemon drains",
         "  tunnel to gpu-c:4433: READY, 0 calls, the daemon's backends are away",
         "  tunnel to gpu-d:4433: LOST, daemon gpu-d:4433 is unreachable: no answer",
+        "  tunnel to gpu-e:4433: READY, takes no new calls, 2 calls",
     ]
 
 

@@ -16,9 +16,12 @@ class RecordedSpan:
     name: str = "server"
     attributes: dict[str, Value] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    event_attributes: list[Mapping[str, Value]] = field(default_factory=list)
+    """Of each event, in the same order."""
     children: list[RecordedSpan] = field(default_factory=list)
     status: CallStatus | None = None
     trace_id: str = ""
+    recording: bool = True
 
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         span = RecordedSpan(address, f"child of {self.name}")
@@ -33,6 +36,7 @@ class RecordedSpan:
 
     def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
         self.events.append(name)
+        self.event_attributes.append(attributes or {})
 
     def inject(self, metadata: Metadata) -> Metadata:
         return (*metadata, ("traceparent", self.name))

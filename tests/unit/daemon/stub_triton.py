@@ -14,6 +14,7 @@ from proxy.clock import MonotonicClock
 from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
 from proxy.daemon.triton import HEALTH_CHECK, HEALTH_SERVING, SERVICE
+from proxy.daemon.way_back import ReadPaths, no_paths
 from proxy.errors import Code
 from proxy.telemetry.tracing import NO_TRACING, Tracing
 from proxy.testing.calls import MemoryCarrier
@@ -228,9 +229,15 @@ def settings(
     )
 
 
-def daemon(settings: DispatchSettings, *, tracing: Tracing = NO_TRACING, **tritons: StubTriton) -> Dispatcher:
+def daemon(
+    settings: DispatchSettings,
+    *,
+    tracing: Tracing = NO_TRACING,
+    paths: ReadPaths = no_paths,
+    **tritons: StubTriton,
+) -> Dispatcher:
     carriers = {name: triton.carrier for name, triton in tritons.items()}
-    return Dispatcher(settings, carriers, clock=MonotonicClock(), tracing=tracing)
+    return Dispatcher(settings, carriers, clock=MonotonicClock(), tracing=tracing, paths=paths)
 
 
 def head(

@@ -205,7 +205,7 @@ async def test_spans_tell_who_was_chosen_and_how_it_ended() -> None:
     assert server.attributes[names.POLICY] == "round_robin"
     assert server.attributes[names.REQUEST_MODEL] == "llm"
     assert server.attributes[names.DECISION_REASON] == "its turn"
-    assert server.events == [names.DISPATCH]
+    assert server.events == [names.DECISION, names.DISPATCH]
     assert server.status is not None
     assert server.status.code == Code.OK
     (onward,) = server.children

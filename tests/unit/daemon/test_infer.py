@@ -11,9 +11,12 @@ from policies.selection.base import Choice
 from policies.traffic import TrafficClass
 from proxy.clock import MonotonicClock
 from proxy.daemon.load import LoadStatistics
+from proxy.daemon.way_back import TunnelPath
 from proxy.errors import Code
+from proxy.telemetry import names
 from proxy.testing.calls import Answer, MemoryCarrier, exchange
 from proxy.tunnel.exchange import CallStatus, IncomingCall
+from tests.unit.daemon.spans import RecordedTracing
 from tests.unit.daemon.stub_triton import (
     BROKEN,
     StubModel,
@@ -319,3 +322,49 @@ async def test_a_policy_that_sheds_ends_the_call_with_its_reason() -> None:
     assert answer.status.message == "policy shedding sheds this request for 'llm': no candidate can be on time"
     assert answer.trailer("x-headway-dropped-reason") == "rejected-saturated"
     assert a.carrier.calls == []
+
+
+async def test_the_way_back_is_that_of_the_tunnel_and_of_the_answers_so_far() -> None:
+    """An answer of some 30 bytes at 100 bytes a second would be late from the large model; from the small one too."""
+    a = StubTriton({"large": StubModel()})
+    paths = {"10.0.0.9:4000": TunnelPath(0.0, 100.0)}
+    dispatcher = daemon(settings({"large": "a"}, tritons="a", policy="greedy"), paths=lambda: paths, a=a)
+    carrier = MemoryCarrier(dispatcher)
+    through = head(target_s=0.2)._replace(tunnel="10.0.0.9:4000")
+    first = await exchange(carrier, through, infer_request("llm"))
+    assert first.status.code == Code.OK
+    late = head(target_s=0.2)._replace(tunnel="10.0.0.9:4000")
+    assert (await exchange(carrier, late, infer_request("llm"))).status.code == Code.RESOURCE_EXHAUSTED
+    other_way = await exchange(carrier, head(target_s=0.2), infer_request("llm"))
+    assert other_way.status.code == Code.OK
+
+
+async def test_where_greedy_had_to_decide_the_span_says_why() -> None:
+    tracing = RecordedTracing()
+    a = StubTriton({"large": StubModel()})
+    routed = settings({"large": "a"}, tritons="a", policy="dqn:/nowhere/x.safetensors")
+    dispatcher = daemon(routed, tracing=tracing, a=a)
+    answer = await exchange(MemoryCarrier(dispatcher), head(), infer_request("llm"))
+    assert answer.status.code == Code.OK
+    (server,) = tracing.spans
+    assert server.attributes[names.POLICY] == "dqn:/nowhere/x.safetensors"
+    assert server.attributes[names.DECISION_FALLBACK] == "unusable checkpoint"
+    assert dispatcher.guards()["llm"].fallbacks == {"unusable checkpoint": 1}
+
+
+async def test_a_policy_that_cannot_be_had_does_not_replace_one_that_works() -> None:
+    a = StubTriton({"large": StubModel()})
+    dispatcher = daemon(settings({"large": "a"}, tritons="a"), a=a)
+    with pytest.raises(ValueError, match="nowhere"):
+        dispatcher.use_policy("llm", "dqn:/nowhere/x.safetensors")
+    assert dispatcher.policies() == {"llm": "round_robin"}
+    assert dispatcher.guards() == {}
+
+
+async def test_candidates_are_shown_as_the_policy_sees_them() -> None:
+    a, b = StubTriton({"large": StubModel()}), StubTriton({"small": StubModel()})
+    dispatcher = daemon(settings(TWO), a=a, b=b)
+    await exchange(MemoryCarrier(dispatcher), head(), infer_request("llm"))
+    large, small = dispatcher.candidates()["llm"]
+    assert (large.name, large.instance, large.quality, large.load) == ("large", "a", 0.9, 0)
+    assert (large.latency_s is None, small.latency_s) == (False, None)

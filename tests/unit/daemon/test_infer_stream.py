@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from policies.profile import Profile, TokenProfile
 from policies.selection.base import Choice
 from policies.traffic import TrafficClass
 from proxy.daemon.load import LoadStatistics
+from proxy.daemon.routes import CandidateSettings, RouteSettings
 from proxy.errors import Code
 from proxy.tasks import spawn
 from proxy.testing.calls import Answer, MemoryCarrier, MemoryOutgoing, exchange
@@ -150,6 +153,26 @@ async def test_a_request_counts_as_running_until_its_last_token() -> None:
     await next_answer(call)
     call.cancel()
     await asyncio.wait_for(call.served.wait(), 1)
+
+
+async def test_the_account_of_a_model_with_tokens_learns_from_a_stream() -> None:
+    """From the first message to the last: against steps of a nanosecond any pace is slow."""
+    tokens = TokenProfile(0.0, 0.1, ((1, 1e-9), (8, 1e-9)), max_sequences=8)
+    candidate = CandidateSettings("a", "large", 0.9, Profile(((1, 2.0),), tokens=tokens))
+    gate = asyncio.Event()
+    a = StubTriton({"large": StubModel(tokens=3, gate=gate)})
+    made = replace(settings({"large": "a"}, tritons="a"), routes=(RouteSettings("llm", "round_robin", (candidate,)),))
+    dispatcher = daemon(made, a=a)
+    call = MemoryCarrier(dispatcher).open(head(STREAM))
+    await call.send(infer_request("llm", "x" * 100), last=True)
+    await asyncio.wait_for(a.carrier.opened.wait(), 1)
+    (waits,) = dispatcher.candidates()["llm"]
+    assert (waits.running, waits.waiting) == (0, 1)
+    gate.set()
+    assert (await status_of(call)).ok
+    (after,) = dispatcher.candidates()["llm"]
+    assert (after.running, after.waiting) == (0, 0)
+    assert after.slow_down > 2
 
 
 async def test_an_error_message_of_one_request_passes_and_the_stream_goes_on() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from policies.profile import Profile
 from proxy.daemon.routes import Backend, CandidateSettings, Routes, RouteSettings
 from proxy.testing.calls import MemoryCarrier, hanging
 
@@ -33,6 +34,15 @@ def test_routes_share_the_account_of_a_model_and_not_their_policies() -> None:
     assert [(backend, model) for backend, model, _ in routes.models()] == [("a", "large"), ("b", "large")]
 
 
+def test_a_profile_given_once_counts_for_every_route_that_has_the_model() -> None:
+    profile = Profile(((1, 0.1),))
+    quick = RouteSettings("quick", "static:large", (CandidateSettings("a", "large", 0.9, profile),))
+    llm, _ = Routes([LLM, quick], BACKENDS)
+    first, second = llm.candidates
+    assert first.load.account.profile is profile
+    assert second.load.account.profile is None
+
+
 def test_a_candidate_is_found_by_model_and_backend() -> None:
     (llm,) = Routes([LLM], BACKENDS)
     assert llm.of_model("large", BACKENDS["b"]) is llm.candidates[1]
@@ -42,9 +52,20 @@ def test_a_candidate_is_found_by_model_and_backend() -> None:
 def test_an_unknown_policy_or_triton_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown policy 'best'"):
         Routes([RouteSettings("llm", "best", LLM.candidates)], BACKENDS)
+    unknown = (CandidateSettings("c", "m", 0.5),)
     with pytest.raises(KeyError):
-        Routes([RouteSettings("llm", "round_robin", (CandidateSettings("c", "m", 0.5),))], BACKENDS)
+        Routes([RouteSettings("llm", "round_robin", unknown)], BACKENDS)
 
 
 def test_a_backend_reads_as_it_stands_in_messages() -> None:
     assert str(BACKENDS["a"]) == "triton 'a' at a:8001"
+
+
+def test_candidates_that_a_learned_policy_cannot_judge_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    profile = Profile(((1, 0.1),))
+    candidates = (CandidateSettings("a", "large", 0.9, profile), CandidateSettings("b", "large", 0.7))
+    Routes([RouteSettings("llm", "dqn:/nowhere/x.safetensors", candidates)], BACKENDS)
+    assert caplog.messages[-1] == (
+        "Policy dqn:/nowhere/x.safetensors of route llm decides as greedy does while these candidates have no profile: "
+        "large"
+    )

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from policies.selection.base import Candidate, Choice, Request
+from policies.profile import Profile
+from policies.selection.base import Arrivals, Candidate, Choice, Request
 from policies.traffic import TrafficClass
 from proxy.daemon.routes import Backend, CandidateSettings, Route, RouteCandidate, Routes, RouteSettings
 from proxy.daemon.selection import RoutedRequest, Selection
 from proxy.daemon.sequences import Sequences
 from proxy.daemon.triton import infer_facts
+from proxy.daemon.way_back import TunnelPath, WaysBack
 from proxy.errors import CallError, Code
+from proxy.telemetry import names
 from proxy.testing.calls import MemoryCarrier, hanging
+from tests.unit.daemon.spans import RecordedSpan
 from tests.unit.daemon.stub_triton import infer_request
 
-CLASSES = {"realtime": TrafficClass("realtime", 1.0, weight=2.0)}
+CLASSES = {"realtime": TrafficClass("realtime", 1.0, token_deadline_s=1.8, weight=2.0)}
+PATHS = {"10.0.0.9:4000": TunnelPath(rtt_s=0.1, rate_bytes_s=1e5)}
 
 
 class Recording:
@@ -41,7 +46,10 @@ def policy() -> Recording:
 @pytest.fixture
 def route(policy: Recording) -> Route:
     backend = Backend("a", "a:8001", MemoryCarrier(hanging()))
-    candidates = (CandidateSettings("a", "large", 0.7), CandidateSettings("a", "small", 0.4))
+    candidates = (
+        CandidateSettings("a", "large", 0.7, Profile(((1, 0.5), (4, 0.8)))),
+        CandidateSettings("a", "small", 0.4),
+    )
     (route,) = Routes([RouteSettings("llm", "round_robin", candidates)], {"a": backend})
     route.policy = policy
     return route
@@ -49,28 +57,40 @@ def route(policy: Recording) -> Route:
 
 @pytest.fixture
 def selection() -> Selection:
-    return Selection(CLASSES, Sequences(capacity=1))
+    return Selection(CLASSES, Sequences(capacity=1), WaysBack(lambda: PATHS))
 
 
 def request(route: Route, traffic_class: str = "realtime", **parameters: bool | int | str) -> RoutedRequest:
     message = infer_request("llm", **parameters)
-    return RoutedRequest(route, message, infer_facts(message), traffic_class, deadline_at=12.0, streaming=True)
+    facts = infer_facts(message)
+    return RoutedRequest(route, message, facts, traffic_class, deadline_at=12.0, streaming=True, tunnel="10.0.0.9:4000")
 
 
 def test_a_policy_sees_the_request_and_the_candidates_as_they_stand(
     selection: Selection, route: Route, policy: Recording
 ) -> None:
-    route.candidates[0].load.sent()
+    route.candidates[0].load.sent("x", now=10.9)
+    route.answers.answered("realtime", 2000)
     selected = selection.choose(request(route), now=11.0)
     assert (selected.candidate.model, selected.reason, selected.scores) == ("small", "the last", (0.25, 0.75))
     ((asked, candidates, now),) = policy.asked
     assert asked == Request(
-        "llm", traffic_class="realtime", weight=2.0, deadline_at=12.0, size_bytes=9, streaming=True, attempt=0
+        "llm",
+        traffic_class="realtime",
+        weight=2.0,
+        deadline_at=12.0,
+        way_back_s=pytest.approx(0.05 + 0.02),  # type: ignore[arg-type]
+        size_bytes=9,
+        streaming=True,
+        token_deadline_s=1.8,
+        attempt=0,
+        arrivals=Arrivals(pytest.approx(1.58, abs=0.01), pytest.approx(1.02, abs=0.01), (("realtime", 1.0),)),  # type: ignore[arg-type]
     )
     assert [(candidate.name, candidate.instance, candidate.quality, candidate.load) for candidate in candidates] == [
         ("large", "a", 0.7, 1),
         ("small", "a", 0.4, 0),
     ]
+    assert [candidate.predicted_finish_at for candidate in candidates] == [pytest.approx(10.9 + 0.5 + 0.5), None]
     assert now == 11.0
 
 
@@ -85,6 +105,25 @@ def test_candidates_that_have_failed_are_not_offered_again(
     selected = selection.choose(request(route), tried=[route.candidates[1]], now=11.0)
     assert selected.candidate.model == "large"
     assert policy.asked[0][0].attempt == 1
+    # It is the same request, which has been counted.
+    assert policy.asked[0][0].arrivals == Arrivals(0.0, 0.0)
+
+
+def test_a_proxy_of_whose_tunnel_nothing_is_known_has_no_way_back(route: Route, policy: Recording) -> None:
+    Selection(CLASSES, Sequences()).choose(request(route), now=11.0)
+    assert policy.asked[0][0].way_back_s == 0.0
+
+
+def test_the_decision_goes_on_the_span(selection: Selection, route: Route) -> None:
+    span, silent = RecordedSpan(), RecordedSpan(recording=False)
+    selection.choose(request(route), span=silent, now=11.0)
+    assert silent.events == []
+    selection.choose(request(route), span=span, now=11.0)
+    assert span.events == ["decision"]
+    assert span.event_attributes[0][names.DECISION_CHOICE] == "small"
+    with pytest.raises(CallError):
+        selection.choose(request(route), tried=list(route.candidates), span=span, now=11.0)
+    assert span.event_attributes[1][names.DECISION_CHOICE] == "shed"
 
 
 def test_to_shed_is_to_refuse(selection: Selection, route: Route) -> None:

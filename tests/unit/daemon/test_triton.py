@@ -53,6 +53,36 @@ def test_a_request_with_parameters() -> None:
     )
 
 
+def prompt(**tensors: tuple[str, list[int], bytes]) -> int | None:
+    """The length of the prompt in a request with these inputs: type, shape and bytes."""
+    request = pb.ModelInferRequest(model_name="llm")
+    for name, (kind, shape, raw) in tensors.items():
+        request.inputs.add(name=name, datatype=kind, shape=shape)
+        request.raw_input_contents.append(raw)
+    return triton.infer_facts(request.SerializeToString(), prompt=True).prompt
+
+
+def test_the_prompt_is_the_longest_text_or_else_the_longest_row_of_tokens() -> None:
+    text = ("BYTES", [1, 1], b"\x05\0\0\0hello")
+    limit = ("INT32", [1, 1], bytes(4))
+    assert prompt(max_tokens=limit, text=text, stop=("BYTES", [1, 1], b"\x01\0\0\0.")) == 5
+    tokens = ("INT64", [1, 300], bytes(2400))
+    assert prompt(input_ids=tokens, length=limit) == 300
+    assert prompt(image=("FP32", [3, 224, 224], bytes(4))) is None
+    assert prompt() is None
+    assert prompt(input_ids=("INT32", [2**40, 2**40], b"")) == 2**31
+    typed = pb.ModelInferRequest()
+    typed.inputs.add(name="text", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"four")
+    assert triton.prompt_length(typed) == 4
+    shared = pb.ModelInferRequest()
+    shared.inputs.add(name="text", datatype="BYTES", shape=[1]).parameters["shared_memory_region"].string_param = "r"
+    assert triton.prompt_length(shared) is None
+
+
+def test_nobody_pays_for_a_prompt_who_does_not_ask() -> None:
+    assert triton.infer_facts(infer_request("llm")).prompt is None
+
+
 @pytest.mark.parametrize(("value", "sequence"), [("abc", "abc"), ("", None), (0, None), (True, None)])
 def test_sequence_ids(value: bool | int | str, sequence: str | None) -> None:
     assert triton.infer_facts(infer_request("llm", sequence_id=value)).sequence == sequence

@@ -11,11 +11,13 @@ from proxy.clock import Clock, MonotonicClock
 from proxy.edge.classify import Classifier, ClassifySettings
 from proxy.edge.forward import Forwarder
 from proxy.errors import Code
+from proxy.telemetry.call_metrics import CallMetrics
 from proxy.telemetry.tracing import NO_TRACING, Tracing
 from proxy.testing.calls import MemoryCarrier, answering, exchange, failing, hanging
 from proxy.testing.clock import ManualClock
 from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, IncomingCall, Metadata
 from tests.unit.daemon.spans import RecordedTracing
+from tests.unit.telemetry.pages import nonzero
 
 CLASSES = {
     "realtime": TrafficClass("realtime", deadline_s=1.0),
@@ -35,12 +37,14 @@ class Edge:
     ) -> None:
         self.clock = ManualClock(now=100.0)
         self.backend = MemoryCarrier(handler, capacity=capacity)
+        self.metrics = CallMetrics(CLASSES, default_class="standard")
         self.forwarder = Forwarder(
             classifier=Classifier(ClassifySettings(CLASSES, "standard")),
             carrier=self.backend,
             tracing=tracing,
             clock=clock or self.clock,
             address="0.0.0.0:8001",
+            metrics=self.metrics,
         )
         self.client = MemoryCarrier(self.forwarder, capacity=capacity)
 
@@ -73,7 +77,7 @@ async def test_a_call_goes_on_classified_and_its_answer_comes_back() -> None:
         ("x-headway-slack-ms", "1000.0"),
     )
     [call] = edge.backend.calls
-    assert call.head == CallHead(
+    assert call.head._replace(times=None) == CallHead(
         "/pkg.Service/Method",
         metadata,
         traffic_class="realtime",
@@ -282,7 +286,7 @@ class TestTrace:
     async def test_a_known_class_is_not(self) -> None:
         tracing = RecordedTracing()
         await exchange(Edge(answering(), tracing=tracing).client, head((("x-traffic-class", "realtime"),)))
-        assert tracing.spans[0].attributes == {}
+        assert "headway.class.unknown" not in tracing.spans[0].attributes
 
     async def test_a_cancelled_call_is_told(self) -> None:
         tracing = RecordedTracing()
@@ -302,3 +306,34 @@ class TestTrace:
         assert span.status is not None
         assert span.status.code == Code.INVALID_ARGUMENT
         assert span.children == []
+
+
+class TestMetrics:
+    @pytest.mark.parametrize("unary", [True, False])
+    async def test_each_call_is_counted_once(self, unary: bool) -> None:
+        edge = Edge(answering(b"one"))
+        await exchange(edge.client, head((("x-traffic-class", "realtime"),), unary=unary), b"request")
+        await exchange(edge.client, head((("x-traffic-class", "nowhere"),), unary=unary), b"request")
+        await exchange(edge.client, head((("x-deadline-ms", "0"),), unary=unary), b"request")
+        families = edge.metrics.families
+        assert nonzero(families(), "headway_requests_total") == {
+            ("realtime", "on_time"): 1,
+            ("standard", "on_time"): 1,
+            ("standard", "refused"): 1,
+        }
+        assert nonzero(families(), "headway_unknown_class_total") == {(): 1}
+        streamed = {} if unary else {("realtime",): 1.0, ("standard",): 1.0}
+        assert nonzero(families(), "headway_first_message_seconds_count") == streamed
+
+    @pytest.mark.parametrize("unary", [True, False])
+    async def test_a_call_whose_caller_goes_is_counted_once(self, unary: bool) -> None:
+        edge = Edge(hanging())
+        call = edge.client.open(head(unary=unary))
+        await call.send(b"request", last=True)
+        async with asyncio.timeout(1):
+            while not edge.backend.calls:  # noqa: ASYNC110 -- what is waited for has no event
+                await asyncio.sleep(0)
+            call.cancel()
+            while not nonzero(edge.metrics.families(), "headway_requests_total"):  # noqa: ASYNC110 -- likewise
+                await asyncio.sleep(0)
+        assert nonzero(edge.metrics.families(), "headway_requests_total") == {("standard", "cancelled"): 1}

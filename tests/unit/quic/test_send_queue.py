@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -11,6 +11,7 @@ from policies.scheduling.base import PathEstimate, StreamOrder
 from policies.scheduling.edf import EarliestDeadlineFirst
 from policies.scheduling.registry import SCHEDULERS, make_scheduler
 from policies.scheduling.round_robin import RoundRobin
+from proxy.quic.send_buffer import NOTHING_WATCHED
 from proxy.quic.send_queue import SendQueue
 
 
@@ -25,6 +26,16 @@ class Bytes:
     acknowledged_bytes: int = 0
     emptied_at: float = 0.0
     is_open: bool = True
+    watched_offset: int = NOTHING_WATCHED
+    started: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+
+    def tell_start(self, now: float) -> None:
+        self.started.append(now)
+        self.watched_offset = NOTHING_WATCHED
+
+    def tell_end(self, now: float) -> None:
+        self.ended.append(now)
 
     @property
     def pending_bytes(self) -> int:
@@ -192,6 +203,32 @@ def test_a_stream_that_has_nothing_left_is_known_to_nobody_and_knows_when_that_c
 
 
 # Credit
+
+
+def test_it_is_told_when_the_first_byte_of_a_message_leaves_and_when_all_have() -> None:
+    streams = Streams()
+    sender = streams.open(0, 1.0)
+    streams.write(sender, 15)
+    sender.watched_offset = 15
+    streams.write(sender, 10)
+    streams.packet()
+    assert (sender.started, sender.ended) == ([], [])
+    streams.queue.now = 101.0
+    streams.packet()
+    assert (sender.started, sender.ended) == ([101.0], [])
+    streams.queue.now = 102.0
+    streams.packets()
+    assert (sender.started, sender.ended) == ([101.0], [102.0])
+
+
+def test_a_stream_that_is_given_up_is_told_that_it_never_leaves() -> None:
+    streams = Streams()
+    forgotten, left = streams.open(0, 1.0), streams.open(4, 1.0)
+    streams.write(forgotten, 15)
+    streams.write(left, 15)
+    streams.queue.forget(0)
+    streams.queue.give_up()
+    assert (forgotten.ended, left.ended) == ([0.0], [0.0])
 
 
 def test_a_stream_without_credit_holds_up_nobody_and_comes_back_with_all_it_has() -> None:

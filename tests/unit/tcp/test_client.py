@@ -9,7 +9,7 @@ from proxy.clock import MonotonicClock
 from proxy.commands.certs import make_certs
 from proxy.errors import Code
 from proxy.testing.ports import free_port
-from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, OutgoingCall
+from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes, InitialMetadata, OutgoingCall
 from proxy.tunnel.tunnel import DaemonLoad, TunnelState
 from tests.unit.tcp.conftest import TcpEnds
 
@@ -35,6 +35,31 @@ async def test_a_call_there_and_back(ends: TcpEnds) -> None:
     assert call.peer == f"127.0.0.1:{ends.server.port}"
     assert await answer(call, b"hello") == ([b"hello"], CallStatus(0, metadata=(("x-served", "yes"),)))
     assert tunnel.calls == 0
+
+
+@pytest.mark.parametrize("unary", [True, False])
+async def test_when_the_call_passed_is_noted_and_stays_with_the_tunnel(ends: TcpEnds, unary: bool) -> None:
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    await answer(tunnel.open(UNARY), b"x")  # the clocks are compared by the first report, which is before it
+    times = CallTimes()
+    head = (UNARY if unary else CallHead("/pkg.Service/Method"))._replace(times=times, traffic_class="bulk")
+    _, status = await answer(tunnel.open(head), b"hello")
+    assert status == CallStatus(0, metadata=(("x-served", "yes"),))
+    assert 0 < times.sent_at <= times.answered_at <= times.ended_at
+    assert times.answer_began_at == 0.0
+    assert times.far is not None
+    assert times.far_ahead_s is not None
+    assert times.sent_at <= times.far.received_at - times.far_ahead_s + 0.05
+    assert times.far.received_at <= times.far.answered_at
+
+
+async def test_a_peer_that_names_no_class_is_told_no_times(ends: TcpEnds) -> None:
+    tunnel = ends.tunnel()
+    times = CallTimes()
+    await answer(tunnel.open(UNARY._replace(times=times, traffic_class="")), b"hello")
+    assert times.far is None
+    assert ends.heads[0].times is not None
 
 
 async def test_the_daemon_s_load_comes_back(ends: TcpEnds) -> None:

@@ -235,6 +235,79 @@ def test_a_bad_context_starts_a_new_trace() -> None:
     assert sent == (("traceparent", f"00-{recorded.context.trace_id:032x}-{recorded.context.span_id:016x}-01"),)
 
 
+class TestMissedDeadlines:
+    """Kept, whatever the sampler says: the caller's word here is not to sample."""
+
+    unsampled = head((("traceparent", CALLERS[:-1] + "0"),), deadline=Deadline(101.0, 102.0))
+
+    def test_spans_wait_for_the_end_of_the_call(self) -> None:
+        process = Process()
+        span = process.tracing.server_span(self.unsampled, address="0.0.0.0:8001")
+        onward = span.child(address="gpu-host:4433")
+        onward.event(names.DISPATCH)
+        onward.finish(OK, at=101.0)
+        assert not span.recording
+        span.set(names.MISSED_AT, "backend")
+        span.finish(OK, at=101.5)
+        made, served = process.spans()
+        assert (made.kind, served.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
+        assert made.parent is not None
+        assert made.parent.span_id == served.context.span_id
+        assert [event.name for event in made.events] == ["dispatch"]
+        assert (served.attributes or {})["headway.deadline.missed_at"] == "backend"
+        assert (served.end_time or 0) - (made.end_time or 0) == 500_000_000
+
+    def test_of_a_call_on_time_nothing_is_exported(self) -> None:
+        process = Process()
+        span = process.tracing.server_span(self.unsampled)
+        span.child().finish(OK)
+        span.finish(OK)
+        span.set(names.MISSED_AT, "too late to say so")
+        span.finish(OK)
+        assert process.spans() == ()
+
+    def test_what_is_sampled_is_exported_once(self) -> None:
+        process = Process()
+        span = process.tracing.server_span(head(deadline=Deadline(101.0, 102.0)))
+        recording = [span.recording]
+        span.child().finish(OK)
+        span.set(names.MISSED_AT, "delivery")
+        span.finish(OK, at=101.5)
+        recording.append(span.recording)
+        assert recording == [True, False]
+        assert len(process.spans()) == 2
+
+    @pytest.mark.parametrize("sampler", ["always_off", "parentbased_always_off"])
+    def test_off_is_off(self, sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+        process = Process()
+        span = process.tracing.server_span(self.unsampled)
+        span.set(names.MISSED_AT, "backend")
+        span.finish(OK, at=101.5)
+        assert process.spans() == ()
+
+    def test_a_ratio_keeps_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+        process = Process()
+        for missed in (True, False):
+            span = process.tracing.server_span(head())
+            if missed:
+                span.set(names.MISSED_AT, "backend")
+            span.finish(OK)
+        assert len(process.spans()) == 1
+
+
+def test_slack_is_what_the_account_says() -> None:
+    """Of an answer with many messages that of the tightest one, not that of the end."""
+    process = Process()
+    span = process.tracing.server_span(head(deadline=Deadline(101.0, 105.0)))
+    span.set(names.SLACK, 12.5)
+    span.finish(OK, at=104.0)
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["headway.deadline.slack_ms"] == 12.5
+
+
 def test_a_call_that_its_caller_does_not_sample_is_not_recorded() -> None:
     process = Process()
     arrived = head((("traceparent", CALLERS[:-1] + "0"),))
@@ -248,7 +321,15 @@ def test_a_call_that_its_caller_does_not_sample_is_not_recorded() -> None:
     assert span.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert parent.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
     assert parent.endswith("-00")
+    assert not span.recording
     assert process.spans() == ()
+
+
+def test_a_span_records_until_it_is_finished() -> None:
+    span = Process().tracing.server_span(head())
+    assert span.recording
+    span.finish(OK)
+    assert not span.recording
 
 
 def test_the_environment_names_service_and_sampler(monkeypatch: pytest.MonkeyPatch) -> None:

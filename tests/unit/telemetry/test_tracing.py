@@ -12,5 +12,6 @@ def test_without_tracing_a_callers_context_passes_untouched() -> None:
     onward.finish(CallStatus(0))
     span.finish(CallStatus(0))
     assert span.trace_id == ""
+    assert not span.recording
     NO_TRACING.close()
     assert NO_TRACING.statistics() == SpanStatistics(exported=0, failed=0, dropped=0, waiting=0)

@@ -111,6 +111,7 @@ class TestHead:
             peer="10.0.0.7:51234",
             accepted_at=500.0,
             unary=False,
+            tunnel="192.0.2.1:4000",
         )
 
     @pytest.mark.parametrize(

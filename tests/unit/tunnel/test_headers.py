@@ -303,3 +303,9 @@ def test_the_limit_of_a_call_without_one_stays_none() -> None:
     read = decode_deadline(b"1000000")
     assert read is not None
     assert math.isinf(read.limit_at)
+
+
+def test_stages_stand_in_the_last_section_and_are_nobody_else_s_affair() -> None:
+    section = encode_status(CallStatus(Code.OK, "", (("t", "1"),)), trailers_only=False, stages=b"1;;;;;2")
+    assert section == [(b"grpc-status", b"0"), (b"headway-stages", b"1;;;;;2"), (b"t", b"1")]
+    assert decode_status(section) == CallStatus(Code.OK, "", (("t", "1"),))

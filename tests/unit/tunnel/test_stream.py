@@ -225,3 +225,30 @@ class TestRequest:
         reader.broken()
         reader.broken()
         assert reader.half.state is state
+
+
+class TestStages:
+    """What the daemon tells at the answer's end of when the call passed it."""
+
+    def test_it_is_there_once_the_answer_has_ended(self) -> None:
+        reader = AnswerReader(peer="daemon d", max_message_bytes=100)
+        list(reader.headers(ANSWER, ended=False))
+        assert reader.stages == b""
+        [status] = reader.headers([*TRAILERS, (b"headway-stages", b"1;;;;;2")], ended=True)
+        assert status == CallStatus(0, "", (("t", "1"),))
+        assert reader.stages == b"1;;;;;2"
+
+    def test_an_answer_that_is_its_end_has_it_too(self) -> None:
+        reader = AnswerReader(peer="daemon d", max_message_bytes=100)
+        [status] = reader.headers([*TRAILERS_ONLY, (b"headway-stages", b"1;;;;;2")], ended=True)
+        assert status == CallStatus(5, "gone", (("t", "1"),))
+        assert reader.stages == b"1;;;;;2"
+
+    def test_a_message_has_begun_until_it_is_complete(self) -> None:
+        reader = AnswerReader(peer="daemon d", max_message_bytes=100)
+        list(reader.headers(ANSWER, ended=False))
+        seen = []
+        for part in (b"", MESSAGE[:6], MESSAGE[6:]):
+            list(reader.data(part, ended=False))
+            seen.append(reader.has_begun_message)
+        assert seen == [False, True, False]

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.bench.processes import Child, ChildError, started
+from ops.bench.processes import Child, ChildError, CommandError, Program, listens, started, started_together
 
 WAITS_S = 20.0
 
@@ -66,6 +66,69 @@ async def test_the_end_of_a_running_program_is_seen(tmp_path: Path) -> None:
             assert await child.lines.get() == "enough"
             assert await child.lines.get() == ""
         assert str(child.ended()) == "leaver ended with 1:\n{}\nenough"
+
+
+HALVES = f"""
+import json, sys
+{READY}
+for line in sys.stdin:
+    print("a remark")
+    match json.loads(line)["halve"]:
+        case 2: print('{{"half": 1}}', flush=True)
+        case 3: print('{{"error": "3 is odd"}}', flush=True)
+        case _: sys.exit("too much")
+"""
+
+
+async def test_a_command_is_answered_or_refused(tmp_path: Path) -> None:
+    async with started("table", program(HALVES), log=tmp_path / "log", talks=True) as child:
+        assert await child.ask({"halve": 2}, limit_s=WAITS_S) == {"half": 1}
+        with pytest.raises(CommandError, match=r"^3 is odd$"):
+            await child.ask({"halve": 3}, limit_s=WAITS_S)
+        assert await child.ask({"halve": 2}) == {"half": 1}
+
+
+async def test_a_program_that_ends_or_is_silent_instead_of_answering_says_so(tmp_path: Path) -> None:
+    async with started("table", program(HALVES), log=tmp_path / "log", talks=True) as child:
+        with pytest.raises(ChildError, match=r"table ended with 1:\n(.*\n)*too much"):
+            await child.ask({"halve": 4}, limit_s=WAITS_S)
+    code = f"import time; {READY} print('busy', flush=True); time.sleep(60)"
+    async with started("sleeper", program(code), log=tmp_path / "log", talks=True) as child:
+        async with asyncio.timeout(WAITS_S):
+            assert await child.lines.get() == "busy"
+        with pytest.raises(ChildError, match=r"sleeper has not answered after 0\.01 s:\n{}\nbusy"):
+            await child.ask({}, limit_s=0.01)
+
+
+async def test_programs_that_start_together_are_ready_when_all_of_them_are(tmp_path: Path) -> None:
+    meet = f"open({str(tmp_path / 'pipe')!r}, %r).close()"
+    os.mkfifo(tmp_path / "pipe")  # neither opens its end before the other does
+    code = "import os, sys;" + meet + "; print(os.environ['WORD'] + ' listens on 1', flush=True); sys.stdin.read()"
+    programs = {
+        "reader": Program(program(code % "r"), tmp_path / "reader.log", listens, talks=True),
+        "writer": Program(program(code % "w"), tmp_path / "writer.log", listens, talks=True),
+    }
+    async with started_together(programs, environment={"WORD": "it"}, start_timeout_s=WAITS_S) as children:
+        assert [(name, child.name, child.ready_line) for name, child in children.items()] == [
+            ("reader", "reader", "it listens on 1"),
+            ("writer", "writer", "it listens on 1"),
+        ]
+    assert {child.process.returncode for child in children.values()} == {-15}
+    assert (tmp_path / "writer.log").read_text() == "it listens on 1\n"
+
+
+async def test_of_programs_that_start_together_one_that_does_not_ends_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    code = f"import os, time; open({str(file)!r}, 'w').write(str(os.getpid())); {READY} time.sleep(60)"
+    quits = f"import os, sys, time\nwhile not os.path.exists({str(file)!r}): time.sleep(0.01)\nsys.exit('no port')"
+    programs = {
+        "quitter": Program(program(quits), tmp_path / "quitter.log"),
+        "sleeper": Program(program(code), tmp_path / "sleeper.log"),
+    }
+    with pytest.raises(ChildError, match="quitter ended with 1:\nno port"):
+        async with started_together(programs):
+            pytest.fail("it never was ready")
+    assert not psutil.pid_exists(int(file.read_text()))
 
 
 async def test_a_cancelled_experiment_leaves_nothing(tmp_path: Path) -> None:

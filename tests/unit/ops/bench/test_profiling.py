@@ -12,7 +12,7 @@ from ops.bench.profiling import Cost, Kind, Profiling, read, short
 
 WAITS_S = 20.0
 
-SPINS_S = 0.4
+SPINS_S = 0.2
 
 BUSY = f"""
 import signal, sys, time

@@ -68,3 +68,43 @@ def test_the_first_message_of_a_stream_is_noted_without_harm_to_batches() -> Non
     kept.sent("x", now=0.0)
     kept.began("x", now=0.05)
     assert kept.candidate(now=0.05).running == 1
+
+
+def test_without_a_profile_its_answers_tell_how_long_it_takes() -> None:
+    kept = CandidateAccount("large", instance="a", quality=0.7)
+    for _ in range(2):
+        kept.sent("x", now=0.0)
+        kept.answered("x", now=0.25)
+    kept.sent("y", now=1.0)
+    seen = kept.candidate(now=1.0)
+    assert (seen.predicted_finish_at, seen.batch, seen.profile) == (None, None, None)
+    assert (seen.running, seen.waiting, seen.latency_s, seen.slow_down) == (1, 0, 0.25, 1.0)
+
+
+@pytest.mark.parametrize("profile", [None, PROFILE])
+def test_more_in_the_queue_than_was_sent_is_ahead_of_the_next_request(profile: Profile | None) -> None:
+    kept = CandidateAccount("large", instance="a", quality=0.7, profile=profile)
+    kept.sent("x", now=0.0)
+    kept.queued(6)
+    seen = kept.candidate(now=0.0)
+    assert seen.load == 6
+    if profile is not None:
+        assert (seen.running, seen.waiting, seen.batch) == (1, 5, 2)
+        assert seen.predicted_finish_at == pytest.approx(0.1 + 0.4 + 0.2)
+    kept.queued(0)
+    assert kept.candidate(now=0.0).load == 1
+
+
+def test_without_a_profile_the_count_says_which_of_its_own_wait() -> None:
+    kept = CandidateAccount("large", instance="a", quality=0.7)
+    for key in "xyz":
+        kept.sent(key, now=0.0)
+    kept.queued(2)
+    assert (kept.candidate(now=0.0).running, kept.candidate(now=0.0).waiting) == (1, 2)
+
+
+def test_a_route_may_have_a_quality_of_its_own_and_the_gpu_shows_where_it_is_read() -> None:
+    kept = account()
+    assert (kept.candidate(now=0.0).quality, kept.candidate(now=0.0).gpu_load) == (0.7, None)
+    kept.gpu_load = 0.5
+    assert (kept.candidate(quality=0.9, now=0.0).quality, kept.candidate(now=0.0).gpu_load) == (0.9, 0.5)

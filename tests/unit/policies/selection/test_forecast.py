@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,24 @@ def test_the_batch_ends_with_the_first_of_its_answers() -> None:
     assert forecast.running == 1
     answer(forecast, "c", now=0.3)
     assert forecast.running == 0
+
+
+def test_a_request_began_with_its_batch() -> None:
+    forecast = BatchForecast(PROFILE)
+    send(forecast, "a", now=0.0)
+    send(forecast, "b", "c", now=0.05)
+    assert forecast.begun_at("a", now=0.1) == 0.0
+    assert forecast.begun_at("b", now=0.1) == math.inf
+    answer(forecast, "a", now=0.1)
+    assert forecast.begun_at("b", now=0.3) == forecast.begun_at("c", now=0.3) == 0.1
+
+
+def test_a_sequence_began_when_its_prompt_was_read() -> None:
+    forecast = TokenForecast(STREAMS)
+    send(forecast, "a", now=0.0, prompt_tokens=90)
+    assert forecast.begun_at("a", now=0.5) == pytest.approx(0.4)
+    forecast.began("a", now=0.5)
+    assert forecast.begun_at("a", now=0.6) == math.inf
 
 
 def test_instances_run_side_by_side() -> None:

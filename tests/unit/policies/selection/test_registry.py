@@ -7,6 +7,8 @@ from policies.selection.registry import make_policy, policy_names, require_candi
 
 def test_known_names() -> None:
     assert policy_names() == (
+        "dqn",
+        "dqn:<checkpoint>",
         "earliest_finish",
         "greedy",
         "greedy_earliest",
@@ -37,7 +39,7 @@ def test_static_keeps_colons_in_the_model_name() -> None:
 def test_an_unknown_name_is_refused_naming_the_known_ones(spec: str) -> None:
     with pytest.raises(
         ValueError,
-        match=r"known are earliest_finish, .*, round_robin, slackfit, static:<model>, thresholds:<low,high>$",
+        match=r"known are dqn, dqn:<checkpoint>, .*, round_robin, slackfit, static:<model>, thresholds:<low,high>$",
     ):
         make_policy(spec)
 

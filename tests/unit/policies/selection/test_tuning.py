@@ -7,7 +7,7 @@ import pytest
 from policies.selection.base import Candidate, Request
 from policies.selection.greedy import Greedy
 from policies.selection.registry import POLICIES
-from policies.selection.tuning import LARGEST_GRID, TUNABLE, PolicyFactory, search, with_settings
+from policies.selection.tuning import LARGEST_GRID, TUNABLE, PolicyFactory, search, search_in_stages, with_settings
 
 WITHOUT_KNOBS = {"random", "round_robin", "least_loaded", "power_of_two"}
 
@@ -32,7 +32,7 @@ def test_every_point_of_a_grid_makes_a_policy_of_that_name_that_decides(name: st
 
 
 def test_every_policy_is_tuned_that_has_knobs() -> None:
-    assert set(POLICIES) - WITHOUT_KNOBS == set(TUNABLE) - {"thresholds"}
+    assert set(POLICIES) - WITHOUT_KNOBS - {"dqn"} == set(TUNABLE) - {"thresholds"}
 
 
 def test_the_search_finds_the_best_and_shows_the_rest() -> None:
@@ -46,12 +46,24 @@ def test_the_search_finds_the_best_and_shows_the_rest() -> None:
         return float(isinstance(policy, Greedy) and policy.choose(Request("llm"), at_stake, now=0.0).candidate == 0)
 
     found = search(TUNABLE["greedy"], score)
-    assert [tuned.knobs["margin_sigmas"] for tuned in found] == [0.0, 0.5, 1.0, 1.5, 2.0]
-    assert len(made) == 5
-    order = iter([0.1, 0.3, 0.9, 0.3, 0.2])
+    assert [tuned.knobs["margin_sigmas"] for tuned in found] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0]
+    assert len(made) == 6
+    order = iter([0.1, 0.3, 0.9, 0.3, 0.2, 0.15])
     found = search(TUNABLE["greedy"], lambda make: next(order))
-    assert [tuned.knobs["margin_sigmas"] for tuned in found] == [1.0, 0.5, 1.5, 2.0, 0.0]
-    assert [tuned.score for tuned in found] == [0.9, 0.3, 0.3, 0.2, 0.1]
+    assert [tuned.knobs["margin_sigmas"] for tuned in found] == [2.0, 1.0, 4.0, 8.0, 16.0, 0.0]
+    assert [tuned.score for tuned in found] == [0.9, 0.3, 0.3, 0.2, 0.15, 0.1]
+
+
+def test_the_second_stage_decides_among_the_best_of_the_first() -> None:
+    first = iter([0.1, 0.3, 0.9, 0.4, 0.2, 0.0])
+    final = iter([0.5, 0.6, 0.7, 0.6])
+    found = search_in_stages(TUNABLE["greedy"], lambda make: next(first), lambda make: next(final))
+    assert [(tuned.knobs["margin_sigmas"], tuned.score) for tuned in found] == [
+        (1.0, 0.7),
+        (4.0, 0.6),
+        (8.0, 0.6),
+        (2.0, 0.5),
+    ]
 
 
 def test_settings_that_are_given_are_not_varied() -> None:

@@ -10,8 +10,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from policies.selection.features import CANDIDATE_FEATURES, REQUEST_FEATURES
+from policies.selection.greedy import Greedy
 from policies.simulation.env import SelectionEnv
-from policies.simulation.held import LateBinding
 from policies.simulation.workload import Event, Workload
 from policies.simulation.workload_file import read_workload
 from tests.unit.policies.simulation.worlds import world
@@ -30,12 +30,11 @@ def play(env: SelectionEnv, action: int, seed: int = 1) -> tuple[float, list[tup
     return total, outcomes, info
 
 
-@pytest.mark.parametrize("late", [None, LateBinding()])
-def test_gymnasium_accepts_it(late: LateBinding | None) -> None:
+def test_gymnasium_accepts_it() -> None:
     with warnings.catch_warnings():
         # It has no spec, because it is made with a workload instead of by name.
         warnings.simplefilter("ignore", UserWarning)
-        check_env(SelectionEnv(SHORT, places=4, late=late), skip_render_check=True)
+        check_env(SelectionEnv(SHORT, places=4), skip_render_check=True)
 
 
 def test_an_observation_has_a_row_for_every_place() -> None:
@@ -45,7 +44,42 @@ def test_an_observation_has_a_row_for_every_place() -> None:
     assert observation.shape == (len(REQUEST_FEATURES) + 5 * len(CANDIDATE_FEATURES),)
     rows = observation[len(REQUEST_FEATURES) :].reshape(5, -1)
     assert rows[:, 0].tolist() == [1, 1, 1, 0, 0]
-    assert info["action_mask"].tolist() == [1, 1, 1, 0, 0, 1]
+    assert info["action_mask"].tolist() == [1, 1, 1, 0, 0, 0]  # idle and in time: not to be refused
+    assert info["stake"] in {0.71, 1.42}
+
+
+def test_one_that_is_not_ready_is_masked_and_one_that_is_busy_allows_to_shed() -> None:
+    env = SelectionEnv(world([1.0, 1.5, 1.58], events=[Event(0.1, 9.0, "down", "large")]), places=2)
+    _, info = env.reset(seed=1)
+    masks = [info["action_mask"].tolist()]
+    for _ in range(2):
+        _, _, _, _, info = env.step(np.int64(1))
+        masks.append(info["action_mask"].tolist())
+    assert masks == [[0, 1, 0], [0, 1, 0], [0, 1, 1]]
+
+
+def test_groups_of_features_can_be_left_out() -> None:
+    observation, _ = SelectionEnv(SHORT, places=3, without=["network"]).reset(seed=1)
+    assert observation[REQUEST_FEATURES.index("way_back")] == 0.0
+
+
+def test_a_reference_policy_plays_the_same_arrivals_and_each_request_gets_its_share_of_what_those_near_it_earn() -> (
+    None
+):
+    env = SelectionEnv(world([0.0, 0.02, 9.0]), places=2, reference=Greedy)
+    _, info = env.reset(seed=1)
+    earned = [info["reference"]]
+    for _ in range(2):
+        _, _, _, _, info = env.step(np.int64(1))
+        earned.append(info["reference"])
+    assert earned == pytest.approx([1.2, 1.2, 1.6])  # 1.6 and 0.8 for the first two
+
+
+def test_the_workload_of_the_episode_can_be_asked_for() -> None:
+    env = SelectionEnv(SHORT, places=3)
+    assert env.workload is None
+    env.reset(seed=1)
+    assert env.workload is SHORT
 
 
 def test_rewards_sum_to_the_run_and_belong_to_decisions() -> None:
@@ -66,7 +100,8 @@ def test_a_candidate_that_failed_a_request_is_masked_and_the_last_decision_earns
     env = SelectionEnv(world([1.0], events=[Event(1.2, 5.0, "down", "large")]), places=2)
     env.reset(seed=1)
     _, _, over, _, info = env.step(np.int64(0))
-    assert (over, info["action_mask"].tolist(), info["elapsed_s"]) == (False, [0, 1, 1], pytest.approx(0.15))
+    assert (over, info["action_mask"].tolist(), info["elapsed_s"]) == (False, [0, 1, 0], pytest.approx(0.15))
+    assert info["replaced"] == [0]
     _, reward, over, _, info = env.step(np.int64(1))
     assert over
     assert reward == pytest.approx(0.8)

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from policies.selection.registry import make_policy
-from policies.simulation.held import LateBinding
-from policies.simulation.run import run
+from policies.simulation.run import run, run_late
 from policies.simulation.trace import draw
 from policies.simulation.workload_file import read_workload
 from tests.unit.policies.simulation.worlds import world
@@ -35,11 +34,23 @@ def test_greedy_is_between_them_and_the_bound_of_one() -> None:
 
 
 def test_every_request_ends_whichever_way_it_is_decided() -> None:
-    for late in (None, LateBinding(looks=4)):
-        for name in ("greedy", "least_loaded"):
-            result = run(SHORT, make_policy(name), 1, late=late)
-            assert sum(result.models.values()) + result.shed + result.failed > 1 - 1e-9
+    for name in ("greedy", "least_loaded"):
+        result = run(SHORT, make_policy(name), 1)
+        assert sum(result.models.values()) + result.shed + result.failed > 1 - 1e-9
 
 
 def test_a_trace_may_be_given() -> None:
     assert run(SHORT, make_policy("greedy"), 3, trace=draw(SHORT, 3)) == run(SHORT, make_policy("greedy"), 3)
+
+
+def test_deciding_late_ends_every_request_and_earns_more_than_greedy() -> None:
+    result = run_late(SHORT, 1)
+    assert result == run_late(SHORT, 1, trace=draw(SHORT, 1))
+    assert result.policy == "late"
+    assert sum(result.models.values()) + result.shed + result.failed == pytest.approx(1.0)
+    assert result.score > run(SHORT, make_policy("greedy"), 1).score
+
+
+def test_token_streams_are_not_decided_late() -> None:
+    with pytest.raises(ValueError, match="streams tokens"):
+        run_late(read_workload("tokens"), 1)

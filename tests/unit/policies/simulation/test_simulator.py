@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from policies.selection.base import Candidate, Choice, Request
-from policies.simulation.held import LateBinding
+from policies.selection.late import LateSettings
 from policies.simulation.results import FAILED, SHED
 from policies.simulation.simulator import Simulation
-from policies.simulation.workload import Event, RequestClass
+from policies.simulation.workload import Event, RequestClass, Workload
 from policies.traffic import TrafficClass
 from tests.unit.policies.simulation.worlds import streams, world
 
@@ -128,32 +128,40 @@ def test_a_stream_that_has_begun_is_not_tried_again() -> None:
     assert simulation.outcome.candidate == [FAILED]
 
 
-def test_deciding_late_asks_again_when_a_candidate_has_room() -> None:
-    # One batch of two waits at the large model; the fourth request stays in the daemon.
-    simulation = Simulation(world([0.0, 0.01, 0.02, 0.03], deadline=9.0), 1, late=LateBinding())
-    seen = play(simulation, [LARGE] * 5)
-    assert [now for now, _, _ in seen] == pytest.approx([0.05, 0.06, 0.07, 0.08, 0.55])
-    assert seen[3][2][LARGE].waiting == seen[2][2][LARGE].waiting + 1 == 2
-    assert seen[4][2][LARGE].waiting == 0
-    assert simulation.outcome.candidate == [LARGE] * 4
+def late(workload: Workload) -> Simulation:
+    """Run to its end by the planner, which asks nothing."""
+    simulation = Simulation(workload, 1, planned=LateSettings())
+    assert simulation.advance() is None
+    return simulation
 
 
-def test_deciding_late_counts_those_that_wait_ahead() -> None:
-    kinds = (RequestClass(TrafficClass("only", 9.0), 1.0),)
-    simulation = Simulation(world([0.0, 0.01, 0.02, 0.03, 0.04], classes=kinds), 1, late=LateBinding(batches=0.5))
-    # Room for one in the queue: three are held, and each is asked about behind those before it.
-    seen = play(simulation, [LARGE] * 30)
-    at_last_arrival = [candidates[LARGE].waiting for now, _, candidates in seen if now == pytest.approx(0.09)]
-    assert at_last_arrival == [1, 2, 3]
-    assert simulation.outcome.candidate == [LARGE] * 5
+def test_what_waits_for_a_better_model_runs_there_as_one_batch() -> None:
+    # The second and the third come while the first runs alone until 0.55, and share the batch after it.
+    simulation = late(world([0.0, 0.1, 0.2], deadline=9.0))
+    assert simulation.outcome.candidate == [LARGE] * 3
+    assert simulation.outcome.finished_at == pytest.approx([0.6, 0.55 + 0.6 + 0.05, 0.55 + 0.6 + 0.05])
+    assert simulation.decisions == 3
 
 
-def test_deciding_late_ends_though_a_candidate_was_away() -> None:
-    simulation = Simulation(
-        world([0.0, 1.0, 1.01], deadline=30.0, events=[Event(0.2, 5.0, "down", "large")]), 1, late=LateBinding()
-    )
-    while simulation.advance() is not None:
-        _, candidates = simulation.view()
-        ready = [position for position, candidate in enumerate(candidates) if candidate.ready]
-        simulation.decide(Choice(ready[0] if ready else 0))
-    assert simulation.outcome.candidate == [SMALL] * 3
+def test_what_would_be_late_there_does_not_wait() -> None:
+    simulation = late(world([0.0, 0.1, 0.2], deadline=1.0))
+    # After the first the large model can have one more in time, alone; of two it leaves the more urgent.
+    assert simulation.outcome.candidate == [LARGE, SMALL, LARGE]
+    assert simulation.outcome.on_time == [True] * 3
+
+
+def test_what_a_model_lost_is_planned_anew_elsewhere() -> None:
+    simulation = late(world([0.0, 0.1], deadline=30.0, events=[Event(0.2, 5.0, "down", "large")]))
+    assert simulation.outcome.candidate == [SMALL, SMALL]
+    both = [Event(0.2, 5.0, "down", name) for name in ("large", "small")]
+    simulation = late(world([0.0, 1.0], deadline=30.0, events=both))
+    assert simulation.outcome.candidate == [FAILED, LARGE]
+    simulation = late(world([0.0, 1.0], deadline=2.0, events=both))
+    assert simulation.outcome.candidate == [FAILED, SHED]
+
+
+def test_on_miss_fail_gives_up_what_waits_or_runs_late() -> None:
+    kind = RequestClass(TrafficClass("only", 0.7, on_miss="fail"), 1.0)
+    slow = Event(0.0, 9.0, "slow", "small", factor=20.0)
+    simulation = late(world([0.0, 0.01, 0.02], classes=(kind,), events=[slow]))
+    assert simulation.outcome.candidate == [LARGE, FAILED, FAILED]

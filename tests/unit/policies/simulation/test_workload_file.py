@@ -146,6 +146,31 @@ def test_a_profile_may_be_a_file_of_its_own(tmp_path: Path) -> None:
     assert candidate.profile.at(2) == 0.4
     assert candidate.profile.tokens is not None
     assert candidate.profile.tokens.max_sequences == 4
+    # In a workload of whole answers, the same file is a model that gives them.
+    for kind in content["classes"].values():
+        del kind["answer_tokens"]
+    [candidate] = parse_workload(content, tmp_path / "w.yaml").candidates
+    assert (candidate.profile.at(2), candidate.profile.tokens) == (0.4, None)
+
+
+def test_a_shipped_profile_goes_by_its_bare_name() -> None:
+    content = changed("candidates", [{"model": "large", "quality": 0.5, "profile": "llama-7b-a100"}])
+    content["events"] = []
+    [candidate] = parse_workload(content, FILE).candidates
+    assert candidate.profile.max_batch == 32
+
+
+@pytest.mark.parametrize(
+    ("candidate", "message"),
+    [
+        ({"profile": "llama-7b-h100"}, r"^llama-7b-h100: there is no such file; .*llama-7b-a100"),
+        ({"profile": "llama-7b-a100", "instances": 2}, r"^w\.yaml: candidates\[0\]\.instances: comes from the profile"),
+    ],
+)
+def test_a_profile_that_can_not_be_taken(candidate: dict[str, Any], message: str) -> None:
+    content = changed("candidates", [{"model": "large", "quality": 0.5, **candidate}])
+    with pytest.raises(WorkloadError, match=message):
+        parse_workload(content, FILE)
 
 
 def test_files_are_read_by_path_or_by_the_name_of_a_shipped_one(tmp_path: Path) -> None:

@@ -102,5 +102,6 @@ async def test_warming_up_ends_in_time() -> None:
 
     async with _serving({METHOD: grpc.unary_unary_rpc_method_handler(answer)}) as call:
         before = time.monotonic()
-        assert await warm_up(call, 1, 0.1) == "UNAVAILABLE: not yet"
+        # The last try has what is left of the time, and may have the deadline for its answer.
+        assert (await warm_up(call, 1, 0.1)).startswith(("UNAVAILABLE: not yet", "DEADLINE_EXCEEDED: "))
         assert time.monotonic() - before < 5.0

@@ -1,0 +1,81 @@
+"""The trained policy as the daemon runs it: numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from policies.dqn.checkpoint import Checkpoint, read_checkpoint
+from policies.dqn.forward import Forward
+from policies.selection.base import NO_CANDIDATES, Candidate, Choice, Request, choosable
+from policies.selection.features import Features, may_shed
+from policies.selection.greedy import Greedy
+
+
+class DqnPolicy:
+    """The action of the highest Q-value among the candidates that are ready and, where it may, to shed.
+
+    Q-values estimate what is lost from this decision on, in units of what an average request can earn, so that 0 is the
+    best there is; `Choice.scores` has them, shed last, with -inf for what could not be chosen. The network knows no
+    candidate without a profile: while one of those may be chosen, greedy by slack decides. Cost: one pass through the
+    network, which grows with the candidates.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, name: str = "dqn") -> None:
+        self._name = name
+        self._features = Features(without=checkpoint.without)
+        self._forward = Forward(checkpoint.parameters, dueling=checkpoint.dueling, chance=checkpoint.chance)
+        self._greedy = Greedy()
+        self._decisions = self._sheds = self._by_greedy = 0
+
+    @property
+    def name(self) -> str:
+        """`dqn`, or `dqn:<file>` for a checkpoint of one's own."""
+        return self._name
+
+    def choose(self, request: Request, candidates: Sequence[Candidate], *, now: float) -> Choice:
+        """Decide one request."""
+        if not candidates:
+            return NO_CANDIDATES
+        self._decisions += 1
+        of_request, rows = self._features.encode(request, candidates, now=now)
+        positions = choosable(candidates)
+        if any(candidates[position].profile is None for position in positions):
+            self._by_greedy += 1
+            return replace(self._greedy.choose(request, candidates, now=now), fallback=NO_PROFILE)
+        if len(positions) < len(rows):
+            rows = [rows[position] for position in positions]
+        sheds = may_shed(request, candidates, now=now)
+        values = self._forward.q_values(np.array(of_request, np.float32), np.array(rows, np.float32), may_shed=sheds)
+        shed_value = values.pop()
+        best = max(range(len(values)), key=values.__getitem__)
+        scores = [NEVER] * (len(candidates) + 1)
+        for position, value in zip(positions, values, strict=True):
+            scores[position] = value
+        if sheds:
+            scores[-1] = shed_value
+            if shed_value > values[best]:
+                self._sheds += 1
+                return Choice(None, SHED, tuple(scores))
+        return Choice(positions[best], "highest Q-value", tuple(scores))
+
+    def log_data(self) -> Mapping[str, object]:
+        """How many decisions, and how they went."""
+        return {"decisions": self._decisions, "shed": self._sheds, "by_greedy": self._by_greedy}
+
+
+NEVER = float("-inf")
+NO_PROFILE = "a candidate has no profile"
+SHED = "refused for the sake of other requests, or because no model would answer in time"
+
+
+def shipped() -> DqnPolicy:
+    """With the checkpoint that comes with headway. Raises `CheckpointError`."""
+    return DqnPolicy(read_checkpoint())
+
+
+def from_file(file: str) -> DqnPolicy:
+    """With a checkpoint of one's own. Raises `CheckpointError`."""
+    return DqnPolicy(read_checkpoint(file), name=f"dqn:{file}")

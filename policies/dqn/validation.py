@@ -1,0 +1,77 @@
+"""Which parameters to keep: the score on workloads and seeds that are never trained on.
+
+Half of it is the shipped stable and unpredictable workloads on `SEEDS`, the same seeds that baselines are tuned on; the
+other half workloads drawn from the domain with generators of their own. The other shipped workloads, and the seeds that
+results are reported on, play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from policies.dqn.domain import Domain, DomainSettings
+from policies.selection.base import Policy
+from policies.simulation.run import run
+from policies.simulation.workload import SimulatedCandidate, Workload
+from policies.simulation.workload_file import read_workload
+
+SEEDS = (900, 901)
+KNOWN = ("stable", "unpredictable")
+STREAM_OF_DRAWN = 424242
+"""Seeds the generators of the drawn workloads; training's generators come from its own seed."""
+
+Run = tuple[Workload, int]
+"""A workload and its seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSettings:
+    """How much is played. The noise of a score falls with the root of it."""
+
+    known_seconds: float = 150.0
+    """Of each known workload: one round and a quarter of stable's rates."""
+    drawn: int = 12
+    """How many workloads are drawn."""
+    drawn_seconds: float = 30.0
+    """Of each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Scores, 0 to 1."""
+
+    known: float
+    drawn: float
+
+    @property
+    def score(self) -> float:
+        """What parameters are kept by."""
+        return (self.known + self.drawn) / 2
+
+
+def validation_runs(
+    settings: ValidationSettings, *, workloads: Sequence[Workload] = (), candidates: Sequence[SimulatedCandidate] = ()
+) -> tuple[list[Run], list[Run]]:
+    """Known and drawn ones. With `workloads`, those are the known ones; with `candidates`, the drawn ones have them."""
+    domain = Domain(DomainSettings(seconds=settings.drawn_seconds), candidates)
+    known = [
+        replace(workload, seconds=min(workload.seconds, settings.known_seconds))
+        for workload in workloads or [read_workload(name) for name in KNOWN]
+    ]
+    drawn = [
+        (domain(np.random.Generator(np.random.PCG64([STREAM_OF_DRAWN, place]))), STREAM_OF_DRAWN + place)
+        for place in range(settings.drawn)
+    ]
+    return [(workload, seed) for workload in known for seed in SEEDS], drawn
+
+
+def validate(make_policy: Callable[[], Policy], known: Sequence[Run], drawn: Sequence[Run]) -> Validation:
+    """Mean scores of a new policy for each run; of no runs, 0."""
+    means = [
+        float(np.mean([run(workload, make_policy(), seed).score for workload, seed in runs])) if runs else 0.0
+        for runs in (known, drawn)
+    ]
+    return Validation(*means)

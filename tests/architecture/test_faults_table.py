@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from tests.architecture.layout import ROOT
 
-FAULTS = (*range(1, 18), 25, 26, 40, 44)
+FAULTS = (*range(1, 18), 25, 26, 28, 30, 31, 40, 44)
 
 _ROW = re.compile(r"\| (\d+) \| ([^|]+) \| ([^|]+) \|")
 _IDS = re.compile(r"`(tests/[^`]+)`")

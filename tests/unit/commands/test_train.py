@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,10 @@ def headway(*arguments: str) -> Result:
 
 
 @pytest.mark.slow
-def test_it_goes_on_from_the_shipped_checkpoint_with_one_s_own_traffic(workload: str, tmp_path: Path) -> None:
+def test_it_goes_on_from_the_shipped_checkpoint_with_one_s_own_traffic(
+    workload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/bin/headway", "train", "--from", "default"])
     out = tmp_path / "run"
     result = headway("--out", str(out), "--from", "default", "--workload", workload, "--decisions", "16", "--json")
     assert result.exit_code == 0, result.output
@@ -47,7 +51,7 @@ def test_it_goes_on_from_the_shipped_checkpoint_with_one_s_own_traffic(workload:
     assert told["validation"]["score"] == pytest.approx((told["validation"]["known"] + told["validation"]["drawn"]) / 2)
     training = read_checkpoint(out / "best.safetensors").training
     assert training["decisions"] == 16
-    assert training["command"].startswith("headway ")
+    assert training["command"] == "headway train --from default"
 
 
 def test_what_does_not_go_together_is_a_usage_error(workload: str, tmp_path: Path) -> None:

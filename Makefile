@@ -33,8 +33,17 @@ format: $(VENV)/installed-dev ## let ruff mend what it can
 typecheck: $(VENV)/installed-dev ## mypy, strict
 	$(BIN)/mypy
 
-pytest: $(VENV)/installed-dev ## the tests alone
+# What waits for servers and clocks runs alone, after the rest has used every core.
+SERVERS := tests/conformance tests/envoy tests/faults tests/link tests/loopback tests/triton
+OTHERS   = $(filter-out $(SERVERS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+
+pytest: $(VENV)/installed-dev ## the tests alone; with ARGS one run of pytest with these
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(OTHERS)
+	$(BIN)/python -m pytest $(SERVERS)
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 bench: $(VENV)/installed-dev ## the benchmarks: make bench ARGS='overhead --quick'
 	$(BIN)/python -m ops.bench $(ARGS)

@@ -11,8 +11,8 @@ _PORTS = range(12_000, 32_000)
 client's connection may take a port between the look at it and its server's start."""
 
 _next_port = itertools.cycle(_PORTS)
-# Processes that run side by side begin at different places.
-for _ in range(os.getpid() * 61 % len(_PORTS)):
+# Processes that run side by side begin far from each other, also with numbers that follow one another.
+for _ in range(os.getpid() * 6113 % len(_PORTS)):
     next(_next_port)
 
 

@@ -56,7 +56,7 @@ async def test_an_upload_ends_with_its_time(tmp_path: Path) -> None:
     assert await client.answer({"warm_up": [to], "timeout": 10.0}) == {}
     assert await client.answer(transfer(to, tmp_path)) == {}
     await client.close()
-    await server.stop(grace=0)
+    await server.stop(grace=10)  # once the handler has written what came
     assert {size for _, size in json.loads((tmp_path / arrivals_file(3)).read_text())} == {MESSAGE_BYTES}
 
 

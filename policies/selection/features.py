@@ -289,19 +289,18 @@ class Features:
 
 
 def may_shed(request: Request, candidates: Sequence[Candidate], *, now: float) -> bool:
-    """Whether a learned policy may refuse: not while all that may be chosen are idle and one of them would be in time.
+    """Whether a learned policy may refuse: not while one that may be chosen is idle and would be in time.
 
-    What a refusal keeps free is worth nothing then, and an idle system that refuses is one that nobody understands.
+    To keep that one free for others is worth next to nothing, and nobody understands a refusal beside an idle model.
     """
     slack_s = request.slack_s(now=now)
     for position in choosable(candidates):
         candidate = candidates[position]
-        if candidate.running or candidate.waiting:
-            return True
-    return all(
-        finish_at is not None and finish_at - now > slack_s
-        for finish_at in (candidates[position].predicted_finish_at for position in choosable(candidates))
-    )
+        finish_at = candidate.predicted_finish_at
+        idle = not candidate.running and not candidate.waiting
+        if idle and (finish_at is None or finish_at - now <= slack_s):
+            return False
+    return True
 
 
 ABSENT = (0.0,) * len(CANDIDATE_FEATURES)

@@ -156,10 +156,12 @@ def test_nothing_leaves_the_bounds() -> None:
     assert all(map(math.isfinite, values))
 
 
-def test_an_idle_system_that_is_in_time_may_not_shed() -> None:
+def test_no_refusal_while_an_idle_model_would_be_in_time() -> None:
     idle = replace(CANDIDATE, running=0, waiting=0)
     assert not may_shed(REQUEST, [idle], now=10.0)
     assert not may_shed(REQUEST, [idle, replace(CANDIDATE, ready=False)], now=10.0)
+    assert not may_shed(REQUEST, [CANDIDATE, idle], now=10.0)
     assert not may_shed(REQUEST, [Candidate("unknown", "a", 0.5)], now=10.0)
-    assert may_shed(REQUEST, [idle, CANDIDATE], now=10.0)
+    assert may_shed(REQUEST, [CANDIDATE], now=10.0)
+    assert may_shed(REQUEST, [CANDIDATE, replace(idle, ready=False)], now=10.0)
     assert may_shed(REQUEST, [replace(idle, predicted_finish_at=20.0)], now=10.0)

@@ -71,8 +71,11 @@ class Profile:
         object.__setattr__(self, "_latency", _table("latency_s", self.latency_s, self.max_batch))
         if any(not 1 <= batch <= self.max_batch for batch in self.preferred):
             raise ValueError(f"preferred batches {self.preferred} are not within 1 to {self.max_batch}")
-        rates = (batch / latency for batch, latency in enumerate(self._latency, 1))
-        object.__setattr__(self, "_peak_rate", self.instances * max(rates))
+        best = max(batch / latency for batch, latency in enumerate(self._latency, 1))
+        if self.tokens is not None:
+            largest = self.tokens.max_sequences
+            best = max(best, largest / self._latency[0] * self.tokens.step(1) / self.tokens.step(largest))
+        object.__setattr__(self, "_peak_rate", self.instances * best)
 
     def at(self, batch: int) -> float:
         """Median seconds of a batch, linear between listed sizes; raises ValueError outside 1 to `max_batch`."""
@@ -86,7 +89,11 @@ class Profile:
 
     @property
     def peak_rate(self) -> float:
-        """Requests a second that it answers at most: all instances busy with the batch that has the best rate."""
+        """Requests a second that it answers at most: all instances busy with the batch that has the best rate.
+
+        For token streams answers of the usual length, as many at a time as the running batch takes, each at the pace of
+        that batch.
+        """
         return self._peak_rate
 
 

@@ -26,6 +26,8 @@ from proxy.commands.evaluate import evaluate
 from proxy.commands.many_values import ManyValues
 from proxy.commands.profile import EPILOG as PROFILE_EPILOG
 from proxy.commands.profile import make_profile
+from proxy.commands.top import EPILOG as TOP_EPILOG
+from proxy.commands.top import make_top
 from proxy.commands.trace import EPILOG as TRACE_EPILOG
 from proxy.commands.trace import trace
 from proxy.commands.train import EPILOG as TRAIN_EPILOG
@@ -342,6 +344,7 @@ def _set_up(level: str, as_json: bool) -> None:  # noqa: FBT001
 app.add_typer(make_ctl(load=load, run=run_async), name="ctl")
 app.command("evaluate", cls=ManyValues, epilog=EVALUATE_EPILOG)(evaluate)
 app.command("profile", epilog=PROFILE_EPILOG)(make_profile(load=load, run=run_async, now=lambda: datetime.now(UTC)))
+app.command("top", epilog=TOP_EPILOG)(make_top(load=load, run=run_async))
 app.command("trace", epilog=TRACE_EPILOG)(trace)
 app.command("train", epilog=TRAIN_EPILOG)(train)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import decision, overhead, report, scheduler
+from ops.bench import decision, overhead, report, scheduler, tracing
 from ops.bench.congestion import experiment as congestion
+from ops.bench.end_to_end import experiment as end_to_end
 from ops.bench.network import experiment as network
 from ops.bench.processes import ROOT, ChildError
+from ops.bench.real_serving import experiment as real_serving
 from ops.bench.scenario import ScenarioError
 
 TABLE_WIDTH = 120
@@ -38,14 +40,25 @@ EXPERIMENTS = {
     "decision": Experiment(
         "what choosing a model costs, by policy and candidates", decision.add_arguments, decision.run
     ),
+    "end_to_end": Experiment(
+        "which order, transport and choice of model keep the most deadlines, on the whole stack",
+        end_to_end.add_arguments,
+        end_to_end.run,
+    ),
     "network": Experiment(
         "what order, congestion control and transport do to deadlines", network.add_arguments, network.run
     ),
     "overhead": Experiment(
         "what the detour costs, with its peers in the same run", overhead.add_arguments, overhead.run
     ),
+    "real_serving": Experiment(
+        "model selection on real Triton models, beside the simulator", real_serving.add_arguments, real_serving.run
+    ),
     "scheduler": Experiment(
         "what choosing the next stream costs, by open streams", scheduler.add_arguments, scheduler.run
+    ),
+    "tracing": Experiment(
+        "what tracing costs, and a collector that is away, hung or slow", tracing.add_arguments, tracing.run
     ),
 }
 

@@ -216,7 +216,10 @@ def plot(rows: Sequence[Mapping[str, Any]], file: Path) -> Path:
         axes.set_title(SETTINGS[setting], fontsize=10)
         axes.set_xlabel("open streams")
         axes.set_ylabel("µs a packet")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+    shown = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if shown:
+        figure.legend(list(shown.values()), list(shown), loc="outside right center")
     figure.savefig(file, dpi=110)
     return file

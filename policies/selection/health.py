@@ -36,6 +36,11 @@ class Health:
         """Whether requests may be sent to it, as far as is known."""
         return now >= self._away_until
 
+    @property
+    def ready_at(self) -> float:
+        """From when on requests may be sent to it, if nothing is heard before."""
+        return self._away_until
+
     def count(self, *, failed: bool, now: float) -> None:
         """A request ended, through the model's fault or not."""
         self._error_rate = self.error_rate(now=now) * (1 - RECENT_WEIGHT) + failed * RECENT_WEIGHT

@@ -29,7 +29,8 @@ class ProteusLite:
     Idea: every `period_s`, and when the candidates that are ready change, maximise Σ q·x subject to Σ x = 1 and
     rate·x ≤ utilisation·μ for each candidate. With these constraints the solution is closed: fill the best quality
     first. μ is the rate at the largest batch whose latency is within `deadline_share` of the mean slack of the requests
-    since the last solution (batch 1 if none is). What exceeds all candidates together is shed by the same draw.
+    since the last solution (batch 1 if none is), for token streams the peak rate: with continuous batching nobody waits
+    for a batch to end. What exceeds all candidates together is shed by the same draw.
 
     Ties go to the order of the configuration. Knobs: `ProteusSettings`. Cost: one draw; a solution sorts the
     candidates. Source: Ahmad et al., "Proteus" (ASPLOS 2024). Differences: one task and no placement of models, so
@@ -92,10 +93,12 @@ class ProteusLite:
 
 
 def _rate_within(candidate: Candidate, allowed_s: float) -> float:
-    """Requests a second at the largest batch that takes no longer than that."""
+    """Requests a second at the largest batch that takes no longer than that; of token streams at most."""
     profile = candidate.profile
     if profile is None:
         return 1 / candidate.latency_s if candidate.latency_s else math.inf
+    if profile.tokens is not None:
+        return profile.peak_rate / candidate.slow_down
     within = [batch for batch in range(1, profile.max_batch + 1) if profile.p95(batch) <= allowed_s]
     batch = max(within, default=1)
     return profile.instances * batch / (profile.p95(batch) * candidate.slow_down)

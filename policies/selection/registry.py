@@ -11,6 +11,7 @@ from policies.selection.finish_time import EarliestFinish, LatestFinish, LeastPo
 from policies.selection.greedy import Greedy, greedy_earliest
 from policies.selection.heuristics import LeastLoaded, RoundRobin
 from policies.selection.infaas import Infaas
+from policies.selection.late_policy import LATE, Late
 from policies.selection.model_switching import ModelSwitching, thresholds
 from policies.selection.proteus import ProteusLite
 from policies.selection.slackfit import SlackFit
@@ -44,6 +45,7 @@ POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
         "infaas": Infaas,
         "least_positive_headroom": LeastPositiveHeadroom,
         "proteus_lite": ProteusLite,
+        LATE: Late,
         "dqn": _dqn,
     }
 )

@@ -23,6 +23,8 @@ from policies.selection.finish_time import (
 )
 from policies.selection.greedy import Greedy, GreedySettings
 from policies.selection.infaas import Infaas, InfaasSettings
+from policies.selection.late_model import LateSettings
+from policies.selection.late_policy import Late
 from policies.selection.model_switching import (
     ModelSwitching,
     SwitchingSettings,
@@ -100,7 +102,7 @@ TUNABLE: Mapping[str, Tunable] = MappingProxyType(
         "infaas": Tunable(
             Infaas,
             InfaasSettings(),
-            {"required_quality": (0.8, 0.0, 0.5, 0.9, 1.0), "window_s": (1.0, 0.1, 0.2, 0.5, 2.0)},
+            {"required_quality": (0.8, 0.0, 0.5, 0.9, 1.0), "window_s": (1.0, 0.1, 0.2, 0.5, 2.0, 4.0, 8.0)},
         ),
         "least_positive_headroom": Tunable(
             LeastPositiveHeadroom,
@@ -111,6 +113,15 @@ TUNABLE: Mapping[str, Tunable] = MappingProxyType(
             ProteusLite,
             ProteusSettings(),
             {"period_s": (10.0, 2.0, 30.0), "utilisation": (0.8, 0.5, 0.65, 0.95), "deadline_share": (0.5, 0.25, 0.75)},
+        ),
+        "late": Tunable(
+            Late,
+            LateSettings(),
+            {
+                "margin_sigmas": (3.0, 1.0, 2.0, 4.0),
+                "lead_sigmas": (2.5, 1.5, 4.0),
+                "way_back_deviations": (3.0, 1.5),
+            },
         ),
     }
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from policies.selection.base import Policy
-from policies.selection.late import LateSettings
+from policies.selection.late_model import LateSettings
+from policies.selection.late_policy import LATE, settings_of
 from policies.simulation.results import Result, summarise
 from policies.simulation.simulator import Simulation
 from policies.simulation.trace import Trace
@@ -13,8 +14,12 @@ from policies.simulation.workload import Workload
 def run(workload: Workload, policy: Policy, seed: int, *, trace: Trace | None = None) -> Result:
     """Take all requests of a seed through the policy; the same arguments give the same result.
 
-    The policy is to be new, because it remembers.
+    The policy is to be new, because it remembers. One that decides late has them wait, as the daemon does, but for
+    token streams.
     """
+    late = settings_of(policy)
+    if late is not None and not workload.streaming:
+        return run_late(workload, seed, settings=late, trace=trace)
     simulation = Simulation(workload, seed, trace=trace)
     advance, view, decide, choose = simulation.advance, simulation.view, simulation.decide, policy.choose
     while advance() is not None:
@@ -33,4 +38,4 @@ def run_late(
     """
     simulation = Simulation(workload, seed, planned=settings or LateSettings(), trace=trace)
     simulation.advance()
-    return summarise(workload, "late", seed, simulation.trace, simulation.outcome)
+    return summarise(workload, LATE, seed, simulation.trace, simulation.outcome)

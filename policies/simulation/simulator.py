@@ -23,16 +23,20 @@ from policies.reward import is_on_time, reward
 from policies.selection.account import CandidateAccount
 from policies.selection.arrivals import ArrivalMeter
 from policies.selection.base import Candidate, Choice, Request
-from policies.selection.late import LatePlanner, LateSettings
+from policies.selection.late import LatePlanner
+from policies.selection.late_model import LateSettings
 from policies.simulation.batching import BatchingModel
 from policies.simulation.continuous import ContinuousModel
 from policies.simulation.model import Later, Model, Spread
 from policies.simulation.results import FAILED, OPEN, SHED, Outcome
-from policies.simulation.trace import Trace, draw
+from policies.simulation.trace import BITS, SMOOTHING, Trace, draw
 from policies.simulation.workload import SimulatedCandidate, Workload
 
 PROBE_S = 1.0
 """Between probes, as in the daemon."""
+
+DEVIATION_WEIGHT = 1 / 4
+"""Of a new sample in the mean deviation of the way, as in the RTT variation of RFC 9002, section 5.3."""
 
 _MODEL, _EXPIRE, _DOWN, _UP, _SLOW, _PROBE, _PLAN = range(7)
 SEED_OF_MODELS = 1
@@ -90,6 +94,9 @@ class Simulation:
             self._planner = LatePlanner(models, planned)
         self._plan_at = math.inf
         self._stirred = False
+        rate = workload.network.rate
+        self._bit_s = 0.0 if rate is None else BITS / rate
+        self._way_s = self._way_deviation_s = 0.0
         self._schedule_events()
 
     def __repr__(self) -> str:
@@ -264,7 +271,13 @@ class Simulation:
                 key = self._undecided.popleft()
                 weight = self._kinds[self.trace.kind[key]].weight
                 tried = self._tried.get(key, ()) if self._tried else ()
-                planner.hold(key, last_at=self._last_at(key), weight=weight, barred=tried)
+                planner.hold(
+                    key,
+                    due_at=self._last_at(key),
+                    way_back_deviation_s=self._way_deviation_s,
+                    weight=weight,
+                    barred=tried,
+                )
                 self.decisions += 1
             if not len(planner):
                 return
@@ -289,6 +302,8 @@ class Simulation:
 
     def _arrive(self, key: int) -> None:
         kind = self._kinds[self.trace.kind[key]]
+        if self._planner is not None:
+            self._measure_way(key)
         self._meter.arrived(kind.name, now=self.now)
         if self._fails and kind.on_miss == "fail":
             until = self.trace.deadline_at[key] - self.trace.known_way_back_s[key]
@@ -297,6 +312,16 @@ class Simulation:
                 return
             self._push(until, _EXPIRE, key, None)
         self._undecided.append(key)
+
+    def _measure_way(self, key: int) -> None:
+        """What the daemon can tell of the way from how long requests took to it, as RFC 9002 does of round trips."""
+        trace = self.trace
+        way_s = trace.arrived_at[key] - trace.sent_at[key] - trace.size_bytes[key] * self._bit_s
+        if self._arrived:
+            self._way_deviation_s += (abs(way_s - self._way_s) - self._way_deviation_s) * DEVIATION_WEIGHT
+            self._way_s += (way_s - self._way_s) * SMOOTHING
+        else:
+            self._way_s = way_s
 
     def _send(self, key: int, index: int) -> None:
         account, now = self._accounts[index], self.now

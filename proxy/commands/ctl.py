@@ -16,6 +16,7 @@ from proxy.control.targets import Target, target_at, targets_of
 
 if TYPE_CHECKING:  # imports grpc, which reads the settings that `headway` makes before it runs a command
     from proxy.commands.ask import Asking
+    from proxy.control.client import ClientTls
 
 At = Annotated[
     list[str] | None,
@@ -66,6 +67,14 @@ class Whom:
     def asking(self, load: Load, *, only: Sequence[Role] = ROLES, one: bool = False) -> Asking:
         """The processes meant, of the roles in `only`; with `one`, of a file no more than one."""
         from proxy.commands.ask import Asking  # noqa: PLC0415
+
+        targets, tls = self.whom(load, only=only, one=one)
+        return Asking(targets, tls=tls)
+
+    def whom(
+        self, load: Load, *, only: Sequence[Role] = ROLES, one: bool = False
+    ) -> tuple[list[Target], ClientTls | None]:
+        """The same, and who we are."""
         from proxy.control.client import ClientTls  # noqa: PLC0415
 
         targets = self._targets(load, only)
@@ -75,8 +84,8 @@ class Whom:
             for target in targets:
                 if target.tls:
                     raise typer.BadParameter(f"{target} asks for a certificate", param_hint="--ca, --cert, --key")
-            return Asking(targets)
-        return Asking(targets, tls=ClientTls(self.ca, self.cert, self.key))
+            return targets, None
+        return targets, ClientTls(self.ca, self.cert, self.key)
 
     def _targets(self, load: Load, only: Sequence[Role]) -> list[Target]:
         given = [path is not None for path in (self.ca, self.cert, self.key)]

@@ -101,7 +101,7 @@ def train(
     print(_result(trained, as_json=as_json))
 
 
-FINE = 0.4
+FINE = 0.2
 """Of the learning rate when a trained network goes on: the whole rate would undo what it knows first."""
 
 

@@ -70,7 +70,7 @@ class Daemon:
         self._tcp: TcpServer | None = None
         self._background: list[asyncio.Task[None]] = []
         self._scheduler = config.scheduler
-        self.control = control_of_daemon(self, config)
+        self.control = control_of_daemon(self, config, requests=requests, clock=self._clock)
         self.metrics = metrics_of_daemon(self, config, requests=requests, tracing=self._tracing)
         self.health = HealthServer(serving=lambda: self.serving)
 
@@ -132,7 +132,10 @@ class Daemon:
     def paths(self) -> Mapping[str, TunnelPath]:
         """What each tunnel has measured of its path, by the proxy's address; of those over TCP nothing is known."""
         return {
-            tunnel.peer: TunnelPath(tunnel.path.rtt_s, tunnel.path.delivery_rate_bytes_s) for tunnel in self.tunnels
+            tunnel.peer: TunnelPath(
+                tunnel.path.rtt_s, tunnel.path.delivery_rate_bytes_s, rtt_deviation_s=tunnel.path.rtt_deviation_s
+            )
+            for tunnel in self.tunnels
         }
 
     async def start(self) -> None:
@@ -243,6 +246,7 @@ def _dispatch_settings(config: Config, settings: DaemonSettings) -> DispatchSett
                 CandidateSettings(c.triton, c.model, c.quality, _profile(config, route.name, index, c))
                 for index, c in enumerate(route.candidates)
             ),
+            waiting_bytes=route.max_waiting_bytes,
         )
         for route in settings.routes.values()
     )

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from policies.traffic import TrafficClass
+from proxy.clock import Clock
 from proxy.compose.listening import cannot_listen
+from proxy.compose.status import (
+    class_statuses,
+    queue_status,
+    route_statuses,
+    served_status,
+    triton_statuses,
+    tunnel_status,
+    unresolved_status,
+)
 from proxy.config import Address, Config, ControlTlsSettings, DaemonSettings, ProxySettings
 from proxy.control.server import ControlServer, ControlServerSettings
 from proxy.control.service import Controlled, ControlService
 from proxy.errors import CallError, Code, HeadwayError
 from proxy.pb.headway.v1 import control_pb2 as pb
-from proxy.quic.client import QuicTunnel
-from proxy.quic.limits import PathStatistics, ServedTunnel
-from proxy.tunnel.tunnel import Tunnel, TunnelState
+from proxy.quic.limits import ServedTunnel
+from proxy.quic.statistics import ConnectionStatistics
+from proxy.telemetry.call_metrics import CallMetrics
+from proxy.telemetry.route_metrics import RouteMetrics
+from proxy.tunnel.tunnel import Tunnel
+
+if TYPE_CHECKING:  # the plain installation, which runs proxies, has nothing for Triton
+    from proxy.daemon.dispatch import Dispatcher
 
 logger = logging.getLogger(__name__)
 
 VERSION = metadata.version("headway")
-
-RETIRED = "takes no new calls: its address has gone from DNS"
-
-_STATES = {
-    TunnelState.CONNECTING: pb.TunnelState.CONNECTING,
-    TunnelState.READY: pb.TunnelState.READY,
-    TunnelState.LOST: pb.TunnelState.LOST,
-}
 
 
 class Running(Protocol):
@@ -45,6 +52,10 @@ class Running(Protocol):
     @property
     def draining(self) -> bool:
         """Whether new calls are refused."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken and a backend answers."""
 
     @property
     def scheduler(self) -> str:
@@ -80,6 +91,14 @@ class RunningDaemon(Running, Protocol):
     def tunnels(self) -> Sequence[ServedTunnel]:
         """Those over QUIC."""
 
+    @property
+    def sending(self) -> Sequence[ConnectionStatistics]:
+        """What waits on each of them."""
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """Serves its calls."""
+
     def policies(self) -> dict[str, str]:
         """The policy of each route."""
 
@@ -90,14 +109,27 @@ class RunningDaemon(Running, Protocol):
 class ControlledProxy:
     """A proxy as its operator sees it."""
 
-    def __init__(self, proxy: RunningProxy, settings: ProxySettings) -> None:
+    def __init__(
+        self,
+        proxy: RunningProxy,
+        settings: ProxySettings,
+        *,
+        calls: CallMetrics,
+        classes: Mapping[str, TrafficClass],
+        clock: Clock,
+    ) -> None:
         self._proxy = proxy
         self._settings = settings
+        self._calls = calls
+        self._classes = classes
+        self._clock = clock
 
     def status(self) -> pb.Status:
         """See the port."""
-        proxy, settings = self._proxy, self._settings
+        proxy, settings, now = self._proxy, self._settings, self._clock.now()
         over_quic = settings.transport == "quic"
+        tunnels = [tunnel_status(tunnel, retired=tunnel in proxy.retired) for tunnel in proxy.tunnels]
+        sending = [statistics for _, statistics in tunnels if statistics is not None]
         return pb.Status(
             role="proxy",
             version=VERSION,
@@ -109,14 +141,15 @@ class ControlledProxy:
                 scheduler=proxy.scheduler if over_quic else "",
                 congestion_control=settings.congestion_control if over_quic else "",
                 transport=settings.transport,
+                queue=queue_status(sending) if sending else None,
             ),
             tunnels=[
-                *(_tunnel(tunnel, retired=tunnel in proxy.retired) for tunnel in proxy.tunnels),
-                *(
-                    pb.TunnelStatus(peer=name, state=pb.TunnelState.CONNECTING, reason=reason)
-                    for name, reason in proxy.unresolved.items()
-                ),
+                *(status for status, _ in tunnels),
+                *(unresolved_status(name, reason) for name, reason in proxy.unresolved.items()),
             ],
+            serving=proxy.serving,
+            clock_s=now,
+            classes=class_statuses(self._calls.statistics(now=now), self._classes),
         )
 
     @property
@@ -148,13 +181,17 @@ class ControlledProxy:
 class ControlledDaemon:
     """A daemon as its operator sees it."""
 
-    def __init__(self, daemon: RunningDaemon, settings: DaemonSettings) -> None:
+    def __init__(
+        self, daemon: RunningDaemon, settings: DaemonSettings, *, requests: RouteMetrics, clock: Clock
+    ) -> None:
         self._daemon = daemon
         self._settings = settings
+        self._requests = requests
+        self._clock = clock
 
     def status(self) -> pb.Status:
         """See the port."""
-        daemon = self._daemon
+        daemon, sending = self._daemon, self._daemon.sending
         return pb.Status(
             role="daemon",
             version=VERSION,
@@ -166,14 +203,13 @@ class ControlledDaemon:
                 scheduler=daemon.scheduler,
                 congestion_control=self._settings.congestion_control,
                 transport="quic",
+                queue=queue_status(sending) if sending else None,
             ),
-            tunnels=[
-                pb.TunnelStatus(
-                    peer=tunnel.peer, state=pb.TunnelState.READY, calls=tunnel.calls, path=_path(tunnel.path)
-                )
-                for tunnel in daemon.tunnels
-            ],
-            routes=[pb.RouteStatus(route=route, policy=policy) for route, policy in sorted(daemon.policies().items())],
+            tunnels=[served_status(tunnel) for tunnel in daemon.tunnels],
+            routes=route_statuses(daemon.dispatcher, self._requests),
+            serving=daemon.serving,
+            clock_s=self._clock.now(),
+            tritons=triton_statuses(daemon.dispatcher),
         )
 
     @property
@@ -241,46 +277,15 @@ class ControlPort:
             await self._server.stop()
 
 
-def control_of_proxy(proxy: RunningProxy, config: Config) -> ControlPort:
-    """The control port of a proxy."""
+def control_of_proxy(proxy: RunningProxy, config: Config, *, calls: CallMetrics, clock: Clock) -> ControlPort:
+    """The control port of a proxy, whose clients' calls are counted in `calls`."""
     settings = config.require_proxy()
-    return ControlPort(
-        ControlledProxy(proxy, settings), config, "proxy.control_listen", settings.control_listen, settings.control_tls
-    )
+    controlled = ControlledProxy(proxy, settings, calls=calls, classes=config.traffic.classes, clock=clock)
+    return ControlPort(controlled, config, "proxy.control_listen", settings.control_listen, settings.control_tls)
 
 
-def control_of_daemon(daemon: RunningDaemon, config: Config) -> ControlPort:
-    """The control port of a daemon."""
+def control_of_daemon(daemon: RunningDaemon, config: Config, *, requests: RouteMetrics, clock: Clock) -> ControlPort:
+    """The control port of a daemon, whose routes' requests are counted in `requests`."""
     settings = config.require_daemon()
-    controlled = ControlledDaemon(daemon, settings)
+    controlled = ControlledDaemon(daemon, settings, requests=requests, clock=clock)
     return ControlPort(controlled, config, "daemon.control_listen", settings.control_listen, settings.control_tls)
-
-
-def _tunnel(tunnel: Tunnel, *, retired: bool) -> pb.TunnelStatus:
-    ready = tunnel.state is TunnelState.READY
-    status = pb.TunnelStatus(
-        peer=tunnel.name,
-        state=_STATES[tunnel.state],
-        reason=RETIRED if retired else "" if ready else tunnel.reason,
-        calls=tunnel.calls,
-    )
-    if ready:
-        load = tunnel.load
-        status.load.CopyFrom(pb.ReportedLoad(calls=load.calls, draining=load.draining, serving=load.serving))
-        if isinstance(tunnel, QuicTunnel) and (path := tunnel.path_statistics()) is not None:
-            status.path.CopyFrom(_path(path))
-    return status
-
-
-def _path(path: PathStatistics) -> pb.PathStatus:
-    """Nothing is infinite in a status: what there is no sample of yet is absent, or 0."""
-    status = pb.PathStatus(
-        rtt_s=path.rtt_s,
-        min_rtt_s=path.min_rtt_s if math.isfinite(path.min_rtt_s) else 0.0,
-        congestion_window_bytes=path.congestion_window_bytes,
-        bytes_in_flight=path.bytes_in_flight,
-        datagram_bytes=path.datagram_bytes,
-    )
-    if math.isfinite(path.delivery_rate_bytes_s):
-        status.delivery_rate_bytes_s = path.delivery_rate_bytes_s
-    return status

@@ -59,6 +59,9 @@ class DispatcherMetrics:
         """What a scrape sees."""
         dispatcher = self._dispatcher
         yield family_of(names.POLICY_FALLBACK, self._fallbacks())
+        waiting = dispatcher.waiting()
+        yield family_of(names.ROUTE_QUEUE_SIZE, (((route,), one.requests) for route, one in waiting.items()))
+        yield family_of(names.ROUTE_QUEUE_BYTES, (((route,), one.held_bytes) for route, one in waiting.items()))
         candidates = [
             ((route, candidate.name, candidate.instance), candidate)
             for route, all_of_it in dispatcher.candidates().items()

@@ -57,7 +57,7 @@ class Proxy:
             handler=self.forwarder,
             clock=clock,
         )
-        self.control = control_of_proxy(self, config)
+        self.control = control_of_proxy(self, config, calls=calls, clock=clock)
         self.metrics = metrics_of_proxy(self, config, calls=calls, tracing=self._tracing)
         self.health = HealthServer(serving=lambda: self.serving)
 

@@ -25,6 +25,7 @@ Role = Literal["proxy", "daemon"]
 SCHEDULERS = ("rr", "fcfs", "edf", "absolute", "multilevel", "adaptive", "weighted")
 POLICIES = (
     "dqn",
+    "late",
     "slackfit",
     "greedy",
     "least_loaded",
@@ -231,6 +232,8 @@ class RouteSettings:
     """How the candidate is chosen."""
     candidates: Annotated[tuple[CandidateSettings, ...], Items(Record(CandidateSettings))]
     """The models to choose from."""
+    max_waiting_bytes: Annotated[int, _MESSAGE] = 256 << 20
+    """How much of requests may wait in the daemon, where the policy is late; past that they get RESOURCE_EXHAUSTED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,9 +348,10 @@ class Config:
         routes = {} if self.daemon is None else self.daemon.routes
         profiled = {(c.triton, c.model) for route in routes.values() for c in route.candidates if c.profile is not None}
         for name, route in routes.items():
-            is_dqn = route.policy.partition(":")[0] == "dqn"
-            if is_dqn and any((c.triton, c.model) not in profiled for c in route.candidates):
-                what = "dqn decides as greedy does while a candidate has no profile"
+            policy = route.policy.partition(":")[0]
+            needs_profiles = policy in {"dqn", "late"}
+            if needs_profiles and any((c.triton, c.model) not in profiled for c in route.candidates):
+                what = f"{policy} decides as greedy does while a candidate has no profile"
                 lines.append(self.problem(f"daemon.routes.{name}.policy", what))
         return lines
 

@@ -14,7 +14,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL_S = 1.0
 SHORTEST_INTERVAL_S = 0.1
-"""Ten a second are more than a person reads. With 100 tunnels a status takes 0.26 ms to make and encode (2-core VM)."""
+"""Ten a second are more than a person reads. With 100 tunnels and three classes a status takes 0.6 ms to make and to
+encode, and 20 µs for each tunnel over QUIC, to count what waits there (2-core VM)."""
 LONGEST_INTERVAL_S = 3600.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from policies.selection.base import Candidate, Choice, Request
 from proxy.telemetry import names
@@ -11,9 +12,33 @@ from proxy.telemetry.tracing import CallSpan, Value
 
 
 def note_decision(
-    span: CallSpan, request: Request, candidates: Sequence[Candidate], choice: Choice, *, policy: str, now: float
+    span: CallSpan,
+    request: Request,
+    candidates: Sequence[Candidate],
+    choice: Choice,
+    *,
+    policy: str,
+    held: int | None = None,
+    now: float,
 ) -> None:
-    """Add the event. Lists are in the candidates' order, with commas between; a dash is for what is not known."""
+    """Add the event. Its attributes are put together when the span is exported.
+
+    `held` is how many requests waited, where the policy decides late.
+    """
+    told = partial(_attributes, request, tuple(candidates), choice, policy=policy, held=held, now=now)
+    span.event(names.DECISION, at=now, attributes=told)
+
+
+def _attributes(
+    request: Request,
+    candidates: Sequence[Candidate],
+    choice: Choice,
+    *,
+    policy: str,
+    held: int | None,
+    now: float,
+) -> dict[str, Value]:
+    """Lists are in the candidates' order, with commas between; a dash is for what is not known."""
     attributes: dict[str, Value] = {
         names.POLICY: policy,
         names.DECISION_REASON: choice.reason,
@@ -29,6 +54,8 @@ def note_decision(
     slack_s = request.slack_s(now=now)
     if slack_s != math.inf:
         attributes[names.DECISION_SLACK] = round(slack_s * 1000, 3)
+    if held is not None:
+        attributes[names.DECISION_HELD] = held
     if choice.scores:
         attributes[names.DECISION_SCORES] = _list(f"{score:.4g}" for score in choice.scores)
     if choice.fallback:
@@ -37,7 +64,7 @@ def note_decision(
         attributes[names.DECISION_FAST_RATE] = round(arrivals.fast_rate, 3)
         attributes[names.DECISION_SLOW_RATE] = round(arrivals.slow_rate, 3)
         attributes[names.DECISION_MIX] = _list(f"{name or '-'}={share:.3f}" for name, share in arrivals.class_mix)
-    span.event(names.DECISION, at=now, attributes=attributes)
+    return attributes
 
 
 def _list(texts: Iterable[str]) -> str:

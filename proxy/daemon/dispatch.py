@@ -30,6 +30,7 @@ from proxy.daemon.selection import RoutedRequest, Selection
 from proxy.daemon.sequences import Sequences
 from proxy.daemon.shared_memory import require_same_host
 from proxy.daemon.triton_metrics import MetricsPoll
+from proxy.daemon.waiting_room import WaitingStatistics
 from proxy.daemon.way_back import ReadPaths, WaysBack, no_paths
 from proxy.errors import CallError, Code
 from proxy.relay import relay
@@ -79,7 +80,7 @@ class Dispatcher:
             for backend in settings.backends
         }
         self._default = self._backends[settings.default]
-        self._routes = Routes(settings.routes, self._backends, requests)
+        self._routes = Routes(settings.routes, self._backends, requests, clock=clock)
         self._selection = Selection(
             settings.classes,
             Sequences(idle_s=settings.sequence_idle_s, capacity=settings.sequences),
@@ -153,9 +154,17 @@ class Dispatcher:
         return {route.name: route.policy.name for route in self._routes}
 
     def guards(self) -> dict[str, GuardStatistics]:
-        """How often greedy had to decide in place of the policy, and why: of the routes with a learned one."""
-        return {
+        """How often greedy decided in place of the policy, and why, where the policy is learned or decides late."""
+        guards = {
             route.name: route.policy.statistics() for route in self._routes if isinstance(route.policy, GuardedPolicy)
+        }
+        return guards | {route.name: route.waiting.guard() for route in self._routes if route.waiting is not None}
+
+    def waiting(self) -> dict[str, WaitingStatistics]:
+        """What waits in the daemon, of each route."""
+        return {
+            route.name: WaitingStatistics() if route.waiting is None else route.waiting.statistics()
+            for route in self._routes
         }
 
     def use_policy(self, route: str, policy: str | Policy) -> None:
@@ -169,7 +178,7 @@ class Dispatcher:
             raise ValueError(f"unknown route {route!r}; known are {', '.join(sorted(self.policies())) or 'none'}")
         if isinstance(policy, str):
             require_candidate(policy, {candidate.model for candidate in found.candidates})
-        found.policy = guarded_policy(policy) if isinstance(policy, str) else policy
+        self._routes.use_policy(found, guarded_policy(policy) if isinstance(policy, str) else policy)
 
     def drain(self) -> None:
         """Refuse new calls from now on; those in progress go on."""

@@ -1,4 +1,4 @@
-"""Stands between a route and a learned policy, which may be missing, broken, wrong or slow: greedy then decides.
+"""Stands between a route and a policy that may be missing, broken, wrong or slow: greedy then decides.
 
 Greedy goes by slack: the best quality that is predicted to be in time. A request never fails because a policy did.
 """
@@ -53,6 +53,61 @@ class GuardStatistics:
     """Why there is no policy to ask; empty when there is one."""
 
 
+class Failures:
+    """Counts and logs what goes wrong with one policy, and says when it is to rest."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._in_a_row = 0
+        self._rests_until = -math.inf
+        self._decisions = 0
+        self._fallbacks: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"{self._name} {self._decisions} decisions, {sum(self._fallbacks.values())} fallbacks"
+
+    @property
+    def fallbacks(self) -> Mapping[str, int]:
+        """By cause."""
+        return self._fallbacks
+
+    def statistics(self, *, unusable: str = "") -> GuardStatistics:
+        """Counts since the start."""
+        return GuardStatistics(self._decisions, dict(self._fallbacks), unusable)
+
+    def asked(self) -> None:
+        """There is something to decide."""
+        self._decisions += 1
+
+    def resting(self, *, now: float) -> bool:
+        """Whether it is not to be asked."""
+        return now < self._rests_until
+
+    def worked(self) -> None:
+        """It decided, and soon enough."""
+        self._in_a_row = 0
+
+    def failed(self, cause: str, what: str, *, now: float) -> None:
+        """It did not, for one of the causes."""
+        self._in_a_row += 1
+        if self._in_a_row >= IN_A_ROW:
+            self._in_a_row = 0
+            self._rests_until = now + REST_S
+        self.note(cause, what, now=now)
+
+    def was_slow(self, took_s: float, budget_s: float, *, now: float) -> None:
+        """It decided, and took longer than it may."""
+        self.failed(SLOW, f"{took_s * 1000:.1f} ms, and {budget_s * 1000:g} ms are allowed", now=now)
+
+    def note(self, cause: str, what: str, *, now: float) -> None:
+        """Another policy decides instead, or, where it was slow, would have been as good."""
+        self._fallbacks[cause] += 1
+        if cause != RESTING and now >= self._logged_at.get(cause, -math.inf) + LOG_EVERY_S:
+            self._logged_at[cause] = now
+            logger.warning("Policy %s: %s (%s); where it fails, greedy decides", self._name, cause, what)
+
+
 class GuardedPolicy:
     """A policy that is another one as long as that one works.
 
@@ -69,15 +124,10 @@ class GuardedPolicy:
         self._fallback = Greedy()
         self._timer = timer or ThreadCpuClock()
         self._budget_s = budget_s
-        self._in_a_row = 0
-        self._rests_until = -math.inf
-        self._decisions = 0
-        self._fallbacks: Counter[str] = Counter()
-        self._logged_at: dict[str, float] = {}
+        self._failures = Failures(name)
 
     def __repr__(self) -> str:
-        fallbacks = sum(self._fallbacks.values())
-        return f"<GuardedPolicy {self._name} {self._decisions} decisions, {fallbacks} fallbacks>"
+        return f"<GuardedPolicy {self._failures!r}>"
 
     @property
     def name(self) -> str:
@@ -86,58 +136,44 @@ class GuardedPolicy:
 
     def statistics(self) -> GuardStatistics:
         """Counts since the start."""
-        unusable = self._policy if isinstance(self._policy, str) else ""
-        return GuardStatistics(self._decisions, dict(self._fallbacks), unusable)
+        return self._failures.statistics(unusable=self._policy if isinstance(self._policy, str) else "")
 
     def choose(self, request: Request, candidates: Sequence[Candidate], *, now: float) -> Choice:
         """The policy's choice if it is one, else greedy's, with the cause in `fallback`."""
-        self._decisions += 1
-        policy = self._policy
+        failures, policy = self._failures, self._policy
+        failures.asked()
         if isinstance(policy, str):
-            return self._instead(UNUSABLE, policy, request, candidates, now)
-        if now < self._rests_until:
-            return self._instead(RESTING, "", request, candidates, now)
+            failures.note(UNUSABLE, policy, now=now)
+            return self._instead(UNUSABLE, request, candidates, now)
+        if failures.resting(now=now):
+            failures.note(RESTING, "", now=now)
+            return self._instead(RESTING, request, candidates, now)
         began_at = self._timer.now()
         try:
             choice = policy.choose(request, candidates, now=now)
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, the request is to be served
-            self._failed(now)
-            return self._instead(RAISED, f"{type(error).__name__}: {error}", request, candidates, now)
+            failures.failed(RAISED, f"{type(error).__name__}: {error}", now=now)
+            return self._instead(RAISED, request, candidates, now)
         if not all(score < math.inf for score in choice.scores):  # -inf is for what can't be chosen
-            self._failed(now)
-            return self._instead(NOT_A_NUMBER, str(choice.scores), request, candidates, now)
+            failures.failed(NOT_A_NUMBER, str(choice.scores), now=now)
+            return self._instead(NOT_A_NUMBER, request, candidates, now)
         if choice.candidate is not None and not 0 <= choice.candidate < len(candidates):
-            self._failed(now)
-            what = f"{choice.candidate} of {len(candidates)}"
-            return self._instead(OUT_OF_RANGE, what, request, candidates, now)
+            failures.failed(OUT_OF_RANGE, f"{choice.candidate} of {len(candidates)}", now=now)
+            return self._instead(OUT_OF_RANGE, request, candidates, now)
         took_s = self._timer.now() - began_at
         if took_s > self._budget_s:
-            self._failed(now)
-            self._note(SLOW, f"{took_s * 1000:.1f} ms, and {self._budget_s * 1000:g} ms are allowed", now)
+            failures.was_slow(took_s, self._budget_s, now=now)
         else:
-            self._in_a_row = 0
+            failures.worked()
         return choice
 
     def log_data(self) -> Mapping[str, object]:
         """The policy's own, and the fallbacks by cause."""
         own = {} if isinstance(self._policy, str) else self._policy.log_data()
-        return {**own, "fallbacks": dict(self._fallbacks)}
+        return {**own, "fallbacks": dict(self._failures.fallbacks)}
 
-    def _instead(self, cause: str, what: str, request: Request, candidates: Sequence[Candidate], now: float) -> Choice:
-        self._note(cause, what, now)
+    def _instead(self, cause: str, request: Request, candidates: Sequence[Candidate], now: float) -> Choice:
         return replace(self._fallback.choose(request, candidates, now=now), fallback=cause)
-
-    def _failed(self, at: float) -> None:
-        self._in_a_row += 1
-        if self._in_a_row >= IN_A_ROW:
-            self._in_a_row = 0
-            self._rests_until = at + REST_S
-
-    def _note(self, cause: str, what: str, at: float) -> None:
-        self._fallbacks[cause] += 1
-        if cause != RESTING and at >= self._logged_at.get(cause, -math.inf) + LOG_EVERY_S:
-            self._logged_at[cause] = at
-            logger.warning("Policy %s: %s (%s); where it fails, greedy decides", self._name, cause, what)
 
 
 def is_learned(spec: str) -> bool:

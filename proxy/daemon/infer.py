@@ -57,14 +57,12 @@ class UnaryInfer:
     ) -> tuple[CallStatus, RouteCandidate]:
         head = incoming.head
         times = head.times or CallTimes()
-        times.asked_at = self._clock.now()
-        selected = self._selection.choose(request, span=span, now=times.asked_at)
-        times.decided_at = self._clock.now()
+        selected = await self._select(request, [], times, span)
         answer = await self._attempt(head, request, selected, span)
         tried = [selected.candidate]
         while answer.message is None and worth_another(request, answer.status, tried, now=self._clock.now()):
             try:
-                selected = self._selection.choose(request, tried=tried, span=span, now=self._clock.now())
+                selected = await self._select(request, tried, times, span)
             except CallError:
                 break  # the policy gives the request up: why it failed says more than that
             span.event(names.RETRY)
@@ -83,12 +81,28 @@ class UnaryInfer:
         )
         return status, selected.candidate
 
+    async def _select(
+        self, request: RoutedRequest, tried: list[RouteCandidate], times: CallTimes, span: CallSpan
+    ) -> Selected:
+        """The candidate. Where the policy decides late, the request may wait for that; once is enough for `times`."""
+        released = await self._selection.wait(request, tried=tried, now=self._clock.now())
+        asked_at = self._clock.now()
+        if not tried:
+            times.asked_at = asked_at
+        if released is None or released.undecided:
+            selected = self._selection.choose(request, tried=tried, waited=released, span=span, now=asked_at)
+        else:
+            selected = self._selection.released(request, released, attempt=len(tried), span=span, now=asked_at)
+        if not tried:
+            times.decided_at = self._clock.now()
+        return selected
+
     async def _attempt(self, head: CallHead, request: RoutedRequest, selected: Selected, span: CallSpan) -> UnaryAnswer:
         candidate = selected.candidate
         note_choice(span, request, selected)
         onward = span.child(address=candidate.backend.address)
         metadata = onward.inject(head.metadata)
-        load, key = candidate.load, object()
+        load, key = candidate.load, selected.key
         times = head.times or CallTimes()
         times.sent_at = self._clock.now()
         load.sent(key, prompt_tokens=request.facts.prompt or 0, now=times.sent_at)
@@ -129,7 +143,7 @@ def settle(load: ModelLoad, key: Hashable, status: CallStatus, *, messages: int 
     """Enter in a model's account how the request of this key ended."""
     load.finished(key, status.code, messages=messages, now=now)
     if status.retryable or is_unknown_model(status):
-        load.account.away(now=now)
+        load.away(now=now)
 
 
 def note_answered(times: CallTimes, *, now: float) -> None:

@@ -6,8 +6,10 @@ and from Triton's metrics where they are read.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
 
 from policies.profile import Profile
 from policies.selection.account import CandidateAccount
@@ -29,6 +31,19 @@ class LoadStatistics:
     """Given up before they ended: cancelled by the caller, or late."""
 
 
+class LoadWatcher(Protocol):
+    """Is told what happens at a model, by whichever route it was used."""
+
+    def sent(self, load: ModelLoad, key: Hashable, *, now: float) -> None:
+        """A request goes to the model."""
+
+    def ended(self, load: ModelLoad, key: Hashable, *, answered: bool, now: float) -> None:
+        """A request was answered, or failed or was given up."""
+
+    def readiness_changed(self) -> None:
+        """The model is ready, or it is not any more."""
+
+
 class ModelLoad:
     """One model on one Triton, shared by all routes that have it as a candidate.
 
@@ -37,8 +52,9 @@ class ModelLoad:
 
     def __init__(self, model: str, triton: str, *, profile: Profile | None = None) -> None:
         self.account = CandidateAccount(model, instance=triton, quality=0.0, profile=profile)
-        """What policies are shown, with each route's own quality; readiness and Triton's numbers go there directly."""
-        self._running = 0
+        """What policies are shown, with each route's own quality; Triton's numbers go there directly."""
+        self._under_way: dict[Hashable, float] = {}
+        self._watchers: list[LoadWatcher] = []
         self._finished = 0
         self._failed = 0
         self._abandoned = 0
@@ -46,14 +62,41 @@ class ModelLoad:
     def __repr__(self) -> str:
         return f"<ModelLoad {self._finished} finished, {self._failed} failed, {self.account!r}>"
 
+    @property
+    def under_way(self) -> Mapping[Hashable, float]:
+        """When each request was sent that has not ended, by its key, the oldest first."""
+        return MappingProxyType(self._under_way)
+
+    def watch(self, watcher: LoadWatcher) -> None:
+        """Tell somebody from now on."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: LoadWatcher) -> None:
+        """Tell them no more."""
+        self._watchers.remove(watcher)
+
+    def away(self, *, now: float) -> None:
+        """A request found the model or its Triton away."""
+        self.account.away(now=now)
+        self._tell_readiness()
+
+    def probed(self, *, ready: bool, now: float) -> None:
+        """The model was asked whether it is ready."""
+        changed = ready != self.account.ready(now=now)
+        self.account.probed(ready=ready, now=now)
+        if changed:
+            self._tell_readiness()
+
     def statistics(self) -> LoadStatistics:
         """Counts since the start."""
-        return LoadStatistics(self._running, self._finished, self._failed, self._abandoned)
+        return LoadStatistics(len(self._under_way), self._finished, self._failed, self._abandoned)
 
     def sent(self, key: Hashable, *, prompt_tokens: int = 0, now: float) -> None:
         """A request goes to the model. One of `finished` and `abandoned` follows for each."""
-        self._running += 1
+        self._under_way[key] = now
         self.account.sent(key, prompt_tokens=prompt_tokens, now=now)
+        for watcher in self._watchers:
+            watcher.sent(self, key, now=now)
 
     def begun_at(self, key: Hashable, *, streaming: bool, now: float) -> float:
         """When the model is thought to have begun on a request whose first answer comes now, or which is given up.
@@ -72,7 +115,7 @@ class ModelLoad:
 
     def finished(self, key: Hashable, code: int, *, messages: int = 1, now: float) -> None:
         """A request ended with this status, after an answer of so many messages."""
-        self._running -= 1
+        del self._under_way[key]
         self._finished += 1
         if code in MODEL_FAULTS:
             self._failed += 1
@@ -82,9 +125,19 @@ class ModelLoad:
         else:
             self.account.abandoned(key, now=now)
             self.account.count(failed=False, now=now)
+        self._tell_end(key, answered=code == Code.OK, now=now)
 
     def abandoned(self, key: Hashable, *, now: float) -> None:
         """A request was given up; it says nothing about the model."""
-        self._running -= 1
+        del self._under_way[key]
         self._abandoned += 1
         self.account.abandoned(key, now=now)
+        self._tell_end(key, answered=False, now=now)
+
+    def _tell_end(self, key: Hashable, *, answered: bool, now: float) -> None:
+        for watcher in self._watchers:
+            watcher.ended(self, key, answered=answered, now=now)
+
+    def _tell_readiness(self) -> None:
+        for watcher in self._watchers:
+            watcher.readiness_changed()

@@ -74,7 +74,7 @@ class Probe:
         now = self._clock.now()
         if ready != load.account.ready(now=now):
             logger.warning("Model %s of %s is %s", model, backend, "ready again" if ready else "not ready")
-        load.account.probed(ready=ready, now=now)
+        load.probed(ready=ready, now=now)
 
     async def _ask(self, backend: Backend, path: str, message: bytes) -> UnaryAnswer:
         now = self._clock.now()

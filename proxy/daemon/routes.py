@@ -5,20 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from policies.profile import Profile
 from policies.selection.arrivals import ArrivalMeter
 from policies.selection.base import Policy
+from policies.selection.late_policy import settings_of
 from policies.traffic import TrafficClass
+from proxy.clock import Clock, MonotonicClock
 from proxy.daemon import triton as messages
 from proxy.daemon.guard import is_learned, policy_at_start
+from proxy.daemon.late_queue import LateQueue
 from proxy.daemon.load import ModelLoad
 from proxy.daemon.sequences import CAPACITY, IDLE_S
+from proxy.daemon.waiting_room import WaitingRoom
 from proxy.daemon.way_back import AnswerLengths
 from proxy.telemetry.route_metrics import CandidateNumbers, RouteMetrics, RouteNumbers
 from proxy.tunnel.exchange import Carrier
 
 logger = logging.getLogger(__name__)
+
+WAITING_BYTES = 256 << 20
+"""As much as a single message may have by default; requests of 100 kB, 1000 a second, for 2.5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class RouteSettings:
     policy: str
     """As in the configuration, such as `static:llm-large`."""
     candidates: tuple[CandidateSettings, ...]
+    waiting_bytes: int = WAITING_BYTES
+    """How much of requests may wait in the daemon, where the policy decides late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +122,14 @@ class Route:
     name: str
     candidates: tuple[RouteCandidate, ...]
     policy: Policy
-    """Replaced when an operator switches policies."""
+    """Replaced when an operator switches policies, see `Routes.use_policy`."""
     numbers: RouteNumbers = field(repr=False)
     arrivals: ArrivalMeter = field(default_factory=ArrivalMeter)
     """Counts its requests, each once however often it is tried."""
     answers: AnswerLengths = field(default_factory=AnswerLengths)
+    waiting: WaitingRoom | None = None
+    """Where requests wait; None while the policy decides when they come."""
+    waiting_bytes: int = WAITING_BYTES
 
     def of_model(self, model: str, backend: Backend) -> RouteCandidate | None:
         """The candidate with this model on this backend."""
@@ -130,9 +143,15 @@ class Routes:
     """All routes, by name in bytes, as names stand in messages."""
 
     def __init__(
-        self, settings: Sequence[RouteSettings], backends: Mapping[str, Backend], metrics: RouteMetrics | None = None
+        self,
+        settings: Sequence[RouteSettings],
+        backends: Mapping[str, Backend],
+        metrics: RouteMetrics | None = None,
+        *,
+        clock: Clock | None = None,
     ) -> None:
         self._metrics = metrics or RouteMetrics()
+        self._clock = clock or MonotonicClock()
         self._loads = _loads(settings)
         self._routes = {
             route.name.encode(): Route(
@@ -140,10 +159,12 @@ class Routes:
                 tuple(self._candidate(route.name, candidate, backends) for candidate in route.candidates),
                 policy_at_start(route.policy),
                 RouteNumbers(self._metrics, route.name, policy=route.policy),
+                waiting_bytes=route.waiting_bytes,
             )
             for route in settings
         }
         for route in self:
+            self.use_policy(route, route.policy)
             if is_learned(route.policy.name):
                 _want_profiles(route)
 
@@ -156,6 +177,12 @@ class Routes:
     def find(self, name: bytes) -> Route | None:
         """The route of this name; None for names that pass through."""
         return self._routes.get(name)
+
+    def use_policy(self, route: Route, policy: Policy) -> None:
+        """Have a policy decide from now on, about what waits for the former one as well."""
+        former, route.policy, route.waiting = route.waiting, policy, self._waiting_room(route, policy)
+        if former is not None:
+            former.close()
 
     def models(self) -> Iterator[tuple[str, str, ModelLoad]]:
         """Each model that is a candidate somewhere, once: its backend's name, its own, its account."""
@@ -173,6 +200,28 @@ class Routes:
             answer_suffix=messages.answer_suffix(route, settings.model),
             stream_answer_suffix=messages.answer_suffix(route, settings.model, stream=True),
         )
+
+    def _waiting_room(self, route: Route, policy: Policy) -> WaitingRoom | None:
+        settings = settings_of(policy)
+        if settings is None:
+            return None
+        candidates = [(candidate.quality, candidate.load) for candidate in route.candidates]
+        try:
+            queue = LateQueue(candidates, settings, name=policy.name)
+        except ValueError as error:
+            what = "Policy %s of route %s decides as greedy does when requests come: %s"
+            logger.warning(what, policy.name, route.name, error)
+            return None
+        return WaitingRoom(
+            queue,
+            capacity_bytes=route.waiting_bytes,
+            clock=self._clock,
+            decided=partial(_note_decided, route.numbers, policy.name),
+        )
+
+
+def _note_decided(numbers: RouteNumbers, policy: str, took_s: float) -> None:
+    numbers.decided(policy, took_s=took_s)
 
 
 def _want_profiles(route: Route) -> None:

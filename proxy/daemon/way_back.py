@@ -25,6 +25,8 @@ class TunnelPath:
     """Smoothed round trip."""
     rate_bytes_s: float = math.inf
     """What it delivers towards the proxy; infinite while nothing has shown its limit."""
+    rtt_deviation_s: float = 0.0
+    """Mean deviation of the round trip, RFC 9002's rttvar."""
 
 
 ReadPaths = Callable[[], Mapping[str, TunnelPath]]
@@ -49,15 +51,26 @@ class WaysBack:
 
     def expected_s(self, tunnel: str, answer_bytes: float, *, now: float) -> float:
         """Seconds for an answer of this length; 0 by a tunnel of which nothing is known."""
-        if not tunnel:
-            return 0.0
-        if now >= self._look_at:
-            self._look_at = now + LOOK_EVERY_S
-            self._paths = self._read()
-        path = self._paths.get(tunnel)
+        path = self._path(tunnel, now)
         if path is None:
             return 0.0
         return path.rtt_s / 2 + (answer_bytes / path.rate_bytes_s if path.rate_bytes_s > 0 else 0.0)
+
+    def deviation_s(self, tunnel: str, *, now: float) -> float:
+        """Mean deviation of that; 0 by a tunnel of which nothing is known.
+
+        Of a round trip whose two ways vary alike and independently, each has 1/√2 of the deviation.
+        """
+        path = self._path(tunnel, now)
+        return 0.0 if path is None else path.rtt_deviation_s * math.sqrt(0.5)
+
+    def _path(self, tunnel: str, now: float) -> TunnelPath | None:
+        if not tunnel:
+            return None
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            self._paths = self._read()
+        return self._paths.get(tunnel)
 
 
 class AnswerLengths:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from policies.profile_file import SHIPPED
 from proxy.demo.load import CLASSES
 from proxy.demo.triton_server import HOST
 
@@ -17,7 +18,7 @@ ROUTE = "llm"
 STREAM_ROUTE = "llm-stream"
 """Answers byte by byte (`ModelStreamInfer`)."""
 SIZES = ("large", "medium", "small")
-POLICY = "least_loaded"
+POLICY = "dqn"
 
 HEADER = """\
 # Written by `headway demo`. The proxy and the daemon read the same file; each needs its own section only.
@@ -96,6 +97,13 @@ def _class(name: str, deadline_s: float) -> dict[str, Any]:
 
 def _route(route: str, qualities: dict[str, float]) -> dict[str, Any]:
     candidates = [
-        {"triton": "a", "model": f"{route}-{size}", "quality": qualities[size]} for size in SIZES if size in qualities
+        {
+            "triton": "a",
+            "model": f"{route}-{size}",
+            "quality": qualities[size],
+            "profile": str(SHIPPED / f"demo-{route}-{size}.yaml"),
+        }
+        for size in SIZES
+        if size in qualities
     ]
     return {"policy": POLICY, "candidates": candidates}

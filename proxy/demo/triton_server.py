@@ -354,7 +354,7 @@ class TritonServer:
             command += ["--trace-config", f"opentelemetry,url={settings.trace_otlp_url}"]
             # The default is to hold spans for five seconds.
             command += ["--trace-config", "opentelemetry,bsp_schedule_delay=200"]
-            command += ["--trace-config", "rate=1", "--trace-config", "level=TIMESTAMPS"]
+            command += ["--trace-config", "rate=0", "--trace-config", "level=TIMESTAMPS"]
         return command
 
 

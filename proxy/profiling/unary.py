@@ -17,7 +17,8 @@ ASK_AGAIN = 10
 """Times that statistics are asked for until they count the last request, which Triton does after it has answered."""
 
 TRIES = 5
-"""Blocks of which none met others' requests, before the model counts as one that others use."""
+"""Blocks that met others' requests, before the model counts as one that others use; or whose requests waited unevenly,
+before such a block is taken."""
 
 LEAST_S = 1e-6
 """A time that remains when the wait is taken off: above zero whatever the statistics say."""
@@ -65,6 +66,7 @@ class _Block:
 
     async def __call__(self) -> Mapping[str, Sequence[float]]:
         others = 0
+        uneven: list[float] = []
         for _ in range(TRIES):
             before = await self._server.queued()
             samples: list[float] = []
@@ -73,9 +75,15 @@ class _Block:
             waited = await self._waited(before, len(samples))
             others = waited.requests - len(samples)
             # The statistics have sums alone: with others' requests in them, what ours waited is not known.
-            if others <= 0:
-                waited_s = waited.seconds / max(1, waited.requests)
-                return {self._kind: [max(LEAST_S, sample - waited_s) for sample in samples]}
+            if others > 0:
+                continue
+            waited_s = waited.seconds / max(1, waited.requests)
+            if waited_s < min(samples):
+                return {self._kind: [sample - waited_s for sample in samples]}
+            # One waited for most of that sum, and the others' times would be nothing without its share.
+            uneven = [max(LEAST_S, sample - waited_s) for sample in samples]
+        if uneven:
+            return {self._kind: uneven}
         raise ProfilingError(
             f"the model is used by others, too: {others} requests came beside {BLOCK * self._callers} of ours;"
             " measure it while nobody calls it"

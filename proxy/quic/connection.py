@@ -3,8 +3,10 @@
 The order of streams is a `policies.scheduling` scheduler's, packet by packet, retransmissions included: `send_queue`
 asks it. Before packets are made it hears what the path can carry. Nothing here walks streams that have nothing to send.
 
-Like `credit_connection`, `path_connection`, `send_buffer` and `http3` beside it, this file touches aioquic's private
-attributes; no other does (`tests/architecture` checks that, and that the version installed still has them).
+From aioquic's connection to this one it is five steps, a file each: `receiving_connection` takes packets in,
+`path_connection` knows the path, `credit_connection` gives credit, `sending_connection` fills packets, and here is what
+the endpoint calls. These files, `send_buffer`, `http3` and `congestion.recovery` touch aioquic's private attributes; no
+other does (`tests/architecture` checks that, and that the version installed still has them).
 """
 
 from __future__ import annotations
@@ -15,31 +17,22 @@ from typing import Any
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.buffer import size_uint_var
 from aioquic.quic import events
 from aioquic.quic.connection import (
-    QuicNetworkPath,
     QuicReceiveContext,
     stream_is_unidirectional,
 )
-from aioquic.quic.packet import QuicFrameType, QuicPacketType
-from aioquic.quic.packet_builder import QuicPacketBuilder, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from policies.scheduling.base import Scheduler, StreamOrder
-from proxy.quic.credit_connection import CreditConnection
 from proxy.quic.limits import FlowLimits
 from proxy.quic.path_estimate import PathReports
 from proxy.quic.send_buffer import SendBuffer
-from proxy.quic.send_queue import SendQueue
+from proxy.quic.sending_connection import SendingConnection
 from proxy.quic.statistics import ConnectionStatistics
 
-STREAM_FRAME_ROOM = 32
-"""A packet with less room than this is full: a frame's header alone takes up to 19 bytes."""
-_MAX_FRAME_BYTES = 0x3FFF - 64
 
-
-class ScheduledConnection(CreditConnection):
+class ScheduledConnection(SendingConnection):
     """A QUIC connection whose streams are served in the order of `scheduler`.
 
     `on_room` is called with a stream's number when less than `low_water_bytes` of what was written to it is still
@@ -55,11 +48,7 @@ class ScheduledConnection(CreditConnection):
         low_water_bytes: int = 64 * 1024,
         **path: Any,
     ) -> None:
-        self._queue: SendQueue[SendBuffer] = SendQueue(scheduler)
-        self._on_room = on_room
-        self._low_water_bytes = low_water_bytes
-        self._finished: dict[int, None] = {}
-        super().__init__(limits=limits, **path)
+        super().__init__(scheduler=scheduler, on_room=on_room, low_water_bytes=low_water_bytes, limits=limits, **path)
         self._reports = PathReports(is_client=self._is_client)
 
     def __repr__(self) -> str:
@@ -189,11 +178,24 @@ class ScheduledConnection(CreditConnection):
 
     def next_event(self) -> events.QuicEvent | None:
         event = super().next_event()
+        self._note_end(event)
+        return event
+
+    def take_events(self) -> list[events.QuicEvent]:
+        """What has happened since this was last asked, in order."""
+        if not self._events:
+            return []
+        taken = list(self._events)
+        self._events.clear()
+        for event in taken:
+            self._note_end(event)
+        return taken
+
+    def _note_end(self, event: events.QuicEvent | None) -> None:
         if isinstance(event, events.StreamDataReceived | events.StreamReset):
             stream = self._streams.get(event.stream_id)
             if stream is not None and stream.is_finished:
                 self._finished[event.stream_id] = None
-        return event
 
     def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
         self._queue.now = now
@@ -205,13 +207,19 @@ class ScheduledConnection(CreditConnection):
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, tuple[str, int]]]:
         self._queue.now = now
-        if self._has_nothing_to_send(now):
-            self._pacing_at = None
-            self._recovery.control.mark_app_limited()
-            return []
+        plain = self.is_settled and not self._mtu.may_probe
+        if plain:
+            self._discard_finished()
+            plain = not (self._signals or self._credit or self._has_control_frames())
+            ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at
+            if plain and not self._queue.ready and (ack_at is None or ack_at > now):
+                # aioquic would set up a packet and throw it away. Many flushes of an RPC connection end here.
+                self._pacing_at = None
+                self._recovery.control.mark_app_limited()
+                return []
         if len(self._queue.scheduler):
             self._tell_path(now)
-        datagrams = super().datagrams_to_send(now)
+        datagrams = self._plain_datagrams(now) if plain and self._acknowledges_all else super().datagrams_to_send(now)
         if self._pacing_at is None and not self._has_data():
             self._recovery.control.mark_app_limited()
         return datagrams
@@ -224,16 +232,6 @@ class ScheduledConnection(CreditConnection):
         )
         if report is not None:
             self._queue.scheduler.on_path(report, now=now)
-
-    def _has_nothing_to_send(self, now: float) -> bool:
-        """True where aioquic would set up a packet and throw it away. Most flushes of an RPC connection end here."""
-        if not self._handshake_confirmed or self._close_pending or len(self._network_paths) > 1 or self._mtu.may_probe:
-            return False
-        self._discard_finished()
-        ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at
-        if ack_at is not None and ack_at <= now:
-            return False
-        return not (self._has_data() or self._has_control_frames())
 
     def _unblock_streams(self, is_unidirectional: bool) -> None:  # noqa: FBT001 - aioquic's signature
         waiting = list(self._streams_blocked_uni if is_unidirectional else self._streams_blocked_bidi)
@@ -259,96 +257,7 @@ class ScheduledConnection(CreditConnection):
         buf.seek(end)
         self._queue.let_go(stream_id)
 
-    def _write_application(self, builder: QuicPacketBuilder, network_path: QuicNetworkPath, now: float) -> None:
-        crypto = self._cryptos[tls.Epoch.ONE_RTT]
-        if not crypto.send.is_valid():
-            return
-        space = self._spaces[tls.Epoch.ONE_RTT]
-        self._discard_finished()
-        while True:
-            ack_due = space.ack_at is not None and space.ack_at <= now
-            if not ack_due:
-                pacing_at: float | None = self._loss._pacer.next_send_time(now=now)
-                self._pacing_at = pacing_at
-                if pacing_at is not None:
-                    return
-            builder.start_packet(QuicPacketType.ONE_RTT, crypto)
-            if space.ack_at is not None and (ack_due or self._has_data()):
-                self._write_ack_frame(builder=builder, space=space, now=now)
-                self._unacknowledged_datagrams = 0
-            try:
-                self._write_control_frames(builder, network_path, now)
-                self._write_stream_signals(builder)
-                self._write_streams(builder)
-            except QuicPacketBuilderStop:
-                # The packet is full or the window is: a packet that stays empty tells which.
-                pass
-            if builder.packet_is_empty:
-                return
-            self._loss._pacer.update_after_send(now=now)
-            if not self._has_data() and not self._has_control_frames():
-                return
-
-    # Frames
-
-    def _write_streams(self, builder: QuicPacketBuilder) -> None:
-        """Fill the packet with stream data, in the queue's order."""
-        queue = self._queue
-        while builder.remaining_flight_space > STREAM_FRAME_ROOM:
-            sender = queue.next()
-            if sender is None or self._is_worth_waiting(builder, sender):
-                return
-            above = sender.unsent_bytes > self._low_water_bytes
-            sent = self._write_stream(builder, sender)
-            if sent is None:  # there is room, so the peer's credit is used up
-                if self._remote_max_data_used < self._remote_max_data:
-                    queue.hold_back(sender)
-                else:
-                    queue.hold_all_back()
-                continue
-            queue.sent(sender, sent)
-            if above and sender.unsent_bytes <= self._low_water_bytes:
-                self._on_room(sender.stream_id)
-
-    def _is_worth_waiting(self, builder: QuicPacketBuilder, sender: SendBuffer) -> bool:
-        """True where the congestion window has room for a scrap only, and what is in flight will give it more.
-
-        Otherwise each acknowledgement under a full window would be followed by a packet of some forty bytes.
-        """
-        room = builder.remaining_flight_space
-        scrap = room < self._max_datagram_size // 2 and room < builder.remaining_buffer_space
-        return scrap and sender.unsent_bytes > room and self._loss.bytes_in_flight > 0
-
-    def _write_stream(self, builder: QuicPacketBuilder, sender: SendBuffer) -> int | None:
-        """One STREAM frame with as much as fits; returns its bytes of the stream, None if flow control allows none."""
-        offset = sender.next_offset
-        overhead = 3 + size_uint_var(sender.stream_id) + (size_uint_var(offset) if offset else 0)
-        highest = sender.highest_offset
-        max_offset = min(
-            highest + self._remote_max_data - self._remote_max_data_used, sender.stream.max_stream_data_remote
-        )
-        frame = sender.get_frame(min(builder.remaining_flight_space - overhead, _MAX_FRAME_BYTES), max_offset)
-        if frame is None:
-            return None
-        size = len(frame.data)
-        buf = builder.start_frame(
-            QuicFrameType.STREAM_BASE | 2 | (4 if frame.offset else 0) | (1 if frame.fin else 0),
-            capacity=overhead,
-            handler=sender.on_data_delivery,
-            handler_args=(frame.offset, frame.offset + size, frame.fin),
-        )
-        buf.push_uint_var(sender.stream_id)
-        if frame.offset:
-            buf.push_uint_var(frame.offset)
-        buf.push_uint16(size | 0x4000)
-        buf.push_bytes(frame.data)
-        self._remote_max_data_used += sender.highest_offset - highest
-        return size
-
     # Bookkeeping
-
-    def _has_data(self) -> bool:
-        return bool(self._queue.ready or self._signals or self._credit)
 
     def _signal(self, sender: SendBuffer) -> None:
         self._queue.unready(sender.stream_id)
@@ -357,15 +266,3 @@ class ScheduledConnection(CreditConnection):
     def _note_finished(self, sender: SendBuffer) -> None:
         if sender.stream.is_finished:
             self._finished[sender.stream_id] = None
-
-    def _discard_finished(self) -> None:
-        """Forget streams that are done both ways and let the peer open as many new ones (RFC 9000 section 4.6)."""
-        while self._finished:
-            stream_id, _ = self._finished.popitem()
-            if self._streams.pop(stream_id, None) is None:
-                continue
-            if (stream_id % 2 == 0) != self._is_client:
-                self._stream_limit(stream_id).value += 1
-            self._queue.forget(stream_id)
-            self._signals.pop(stream_id, None)
-            self._credit.pop(stream_id, None)

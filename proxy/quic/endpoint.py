@@ -179,14 +179,13 @@ class Endpoint:
         self._flush()
 
     def _drain_events(self) -> None:
-        connection = self.connection
-        while (event := connection.next_event()) is not None:
+        for event in self.connection.take_events():
             if isinstance(event, events.StreamDataReceived):
                 self._stream_data(event)
             elif isinstance(event, events.StreamReset | events.StopSendingReceived):
                 self._given_up(event)
             elif isinstance(event, events.HandshakeCompleted):
-                self.http = GrpcHttp3(connection)
+                self.http = GrpcHttp3(self.connection)
                 self._on_ready(self)
             elif isinstance(event, events.ConnectionIdIssued):
                 if self._on_ids is not None:

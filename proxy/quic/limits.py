@@ -42,6 +42,8 @@ class PathStatistics:
     """Declared lost, less those that arrived after all."""
     late_packets: int = 0
     """Declared lost, and arrived."""
+    rtt_deviation_s: float = 0.0
+    """Mean deviation of the round trip: rttvar of RFC 9002 section 5.3."""
 
 
 @dataclass(frozen=True, slots=True)

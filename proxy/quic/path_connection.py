@@ -19,7 +19,7 @@ from typing import Any
 from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic import events
-from aioquic.quic.connection import QuicConnection, QuicConnectionState, QuicNetworkPath
+from aioquic.quic.connection import QuicConnectionState, QuicNetworkPath
 from aioquic.quic.packet import QuicFrameType, QuicPacketType, pull_quic_transport_parameters
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from cryptography import x509
@@ -27,6 +27,7 @@ from cryptography import x509
 from proxy.quic.congestion.recovery import PathRecovery
 from proxy.quic.limits import PathStatistics
 from proxy.quic.path_mtu import PathMtuSearch
+from proxy.quic.receiving_connection import ReceivingConnection
 from proxy.quic.stateless_reset import reset_token, shown_token
 
 LONE_ACK_DELAY_S = 0.020
@@ -45,7 +46,7 @@ LIMIT_CAPACITY = 1 + 2 * 8
 """Room that MAX_DATA or MAX_STREAM_DATA takes at most."""
 
 
-class PathConnection(QuicConnection):
+class PathConnection(ReceivingConnection):
     """A QUIC connection that finds out how large its packets may be.
 
     `discover_path_mtu` off: packets stay as large as the configuration says. `reset_secret` makes stateless reset
@@ -144,6 +145,7 @@ class PathConnection(QuicConnection):
             lost_packets=control.sampler.lost_packets,
             lost_bytes=control.sampler.lost,
             late_packets=loss.reordering.spurious_packets,
+            rtt_deviation_s=loss._rtt_variance,
         )
 
     # What aioquic calls
@@ -156,6 +158,16 @@ class PathConnection(QuicConnection):
         self._unacknowledged_datagrams += 1
         if self._unacknowledged_datagrams >= BULK_DATAGRAMS and self._handshake_confirmed:
             space.ack_at = min(space.ack_at, now + BULK_ACK_DELAY_S)
+
+    def get_timer(self) -> float | None:
+        if not self.is_settled:
+            return super().get_timer()
+        self._loss_at = loss_at = self._recovery.get_loss_detection_time(amplification_limited=False)
+        when = self._close_at or math.inf
+        for at in (self._spaces[tls.Epoch.ONE_RTT].ack_at, loss_at, self._pacing_at):
+            if at is not None and at < when:
+                when = at
+        return when
 
     def handle_timer(self, now: float) -> None:
         super().handle_timer(now)

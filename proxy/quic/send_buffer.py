@@ -39,6 +39,7 @@ class SendBuffer(QuicStreamSender):
         """Once the byte here has been sent, whoever sends calls `tell_start`."""
         self._on_start: _Told | None = None
         self._on_end: _Told | None = None
+        self._resends = False  # whether there is a range in `_pending`: here that is what was lost, and no more
         self._chunks: list[bytes] = []
         self._starts: list[int] = []  # offset of each chunk, ascending
 
@@ -100,7 +101,6 @@ class SendBuffer(QuicStreamSender):
                 self._chunks.append(data)
                 stop += len(data)
         if stop > start:
-            self._pending.add(start, stop)
             self.pending_bytes += stop - start
             self._buffer_stop = stop
         elif not end_stream:
@@ -111,38 +111,50 @@ class SendBuffer(QuicStreamSender):
         self.buffer_is_empty = False
         self._on_ready(self)
 
+    @property
+    def next_offset(self) -> int:
+        """Of the byte that is sent next: one that was lost, if there is any."""
+        return self._pending[0].start if self._resends else self.highest_offset
+
     def get_frame(self, max_size: int, max_offset: int | None = None) -> QuicStreamFrame | None:
         if max_size < 0:
             return None
-        if not len(self._pending):
+        if not self.pending_bytes:
+            self.buffer_is_empty = True
             if not self._pending_eof:
-                self.buffer_is_empty = True
                 return None
             self._pending_eof = False
-            self.buffer_is_empty = True
             return QuicStreamFrame(data=b"", fin=True, offset=self._buffer_stop)
-        first = self._pending[0]
-        start = first.start
-        stop = min(first.stop, start + max_size)
+        if self._resends:
+            start, stop = self._pending[0].start, self._pending[0].stop
+        else:
+            start, stop = self.highest_offset, self._buffer_stop
+        stop = min(stop, start + max_size)
         if max_offset is not None and stop > max_offset:
             stop = max_offset
         if stop <= start:
             return None
         data = self._slice(start, stop)
-        self._pending.subtract(start, stop)
+        if self._resends:
+            self._pending.subtract(start, stop)
+            self._resends = len(self._pending) > 0
+        else:
+            self.highest_offset = stop
         self.pending_bytes -= stop - start
-        self.highest_offset = max(self.highest_offset, stop)
         fin = self._buffer_fin == stop
         if fin:
             self._pending_eof = False
-        self.buffer_is_empty = not len(self._pending) and not self._pending_eof
+        self.buffer_is_empty = not (self.pending_bytes or self._pending_eof)
         return QuicStreamFrame(data=data, fin=fin, offset=start)
 
     def on_data_delivery(self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool) -> None:  # noqa: FBT001 - aioquic's signature
         if self._reset_error_code is not None:
             return
         if delivery == QuicDeliveryState.ACKED:
-            if stop > start:
+            if start == self._buffer_start and not len(self._acked):
+                self._buffer_start = stop
+                self._release()
+            elif stop > start:
                 self._acked.add(start, stop)
                 first = self._acked[0]
                 if first.start == self._buffer_start:
@@ -157,6 +169,7 @@ class SendBuffer(QuicStreamSender):
             return
         if stop > start:
             self._pending.add(start, stop)
+            self._resends = True
             self.pending_bytes += stop - start
         if fin:
             self._pending_eof = True
@@ -196,10 +209,10 @@ class SendBuffer(QuicStreamSender):
 
     def _release(self) -> None:
         """Drop the chunks that are acknowledged as a whole."""
-        done = 0
-        for chunk, at in zip(self._chunks, self._starts, strict=True):
-            if at + len(chunk) > self._buffer_start:
-                break
-            done += 1
+        if self._buffer_start == self._buffer_stop:
+            self._chunks.clear()
+            self._starts.clear()
+            return
+        done = bisect_right(self._starts, self._buffer_start) - 1
         del self._chunks[:done]
         del self._starts[:done]

@@ -1,8 +1,10 @@
 """What headway tells about the calls it carries.
 
-`names` has every name, `tracing` is what the stations of a call use, `recording` makes OpenTelemetry spans behind it,
-`propagation` carries the trace from process to process in the call's metadata, `span_queue` takes finished spans off
-the event loop, and `exporters` chooses where they go: a collector, or `otlp_file`.
+`names` has every name, `tracing` is what the stations of a call use. Behind it `recording` keeps spans while calls
+last, `sampling` decides which calls are traced whatever becomes of them, `propagation` carries the trace from process
+to process in the call's metadata, and `span_record` says what a finished span comes to. `span_queue` takes finished
+spans off the event loop, and `exporters` chooses where they go: to a collector by OpenTelemetry's exporters (`sdk`), or
+to a file (`otlp_file`, in the encoding of `otlp_json`).
 
 `stages` says where the time of a call went, out of what the stations noted: `accounting` for the proxy, with
 `streamed_answer` for answers of many messages, and `daemon_account` for the daemon.

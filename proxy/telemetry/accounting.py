@@ -7,16 +7,15 @@ from typing import NamedTuple
 from policies.traffic import NO_DEADLINE
 from proxy.errors import Code
 from proxy.telemetry import names
-from proxy.telemetry.recording import TIMER_SLOP_S
+from proxy.telemetry.span_record import TIMER_SLOP_S
 from proxy.telemetry.stages import (
     DELIVERY,
     DOWNLINK_TRANSFER,
     DOWNLINK_WAIT,
     TOKEN,
     Stage,
+    StageReport,
     missed_at,
-    note_durations,
-    note_ends,
     stages_at_proxy,
 )
 from proxy.telemetry.streamed_answer import StreamedAnswer
@@ -62,14 +61,13 @@ def account_for(head: CallHead, code: int, *, at: float, answer: StreamedAnswer 
     if code == Code.DEADLINE_EXCEEDED and missed in _AFTER_DAEMON:
         missed = _before_answer(stages)
     elif code == Code.CANCELLED and not missed and at >= head.deadline.limit_at - TIMER_SLOP_S:
-        missed = stages[-1].name
+        missed = stages[-1][0]
     return Account(stages, due_at, slack_s, missed)
 
 
 def tell(span: CallSpan, head: CallHead, account: Account, answer: StreamedAnswer | None = None) -> None:
     """Enter the account in the call's span, before that ends."""
-    note_durations(span, account.stages, began_at=head.accepted_at)
-    note_ends(span, account.stages, due_at=account.due_at, proxy=True)
+    span.stages(StageReport(account.stages, head.accepted_at, account.due_at, proxy=True))
     if account.missed_at:
         span.set(names.MISSED_AT, account.missed_at)
     if answer is None or answer.first_message_at is None:
@@ -85,7 +83,7 @@ def tell(span: CallSpan, head: CallHead, account: Account, answer: StreamedAnswe
 
 def _before_answer(stages: list[Stage]) -> str:
     """Where the call was when somebody behind the proxy said that its time was up: in front of the way back."""
-    before = [stage for stage in stages if stage.name not in _AFTER_DAEMON]
-    while len(before) > 1 and before[-1].ended_at == before[-2].ended_at:
+    before = [(name, ended_at) for name, ended_at in stages if name not in _AFTER_DAEMON]
+    while len(before) > 1 and before[-1][1] == before[-2][1]:
         before.pop()  # it took no time: the model of a request that waited for it to the end
-    return before[-1].name if before else stages[-1].name
+    return before[-1][0] if before else stages[-1][0]

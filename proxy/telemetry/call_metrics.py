@@ -5,7 +5,7 @@ A call costs it 1 µs, and 4 with its stages: one look for its class, then numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,8 @@ from proxy.errors import Code
 from proxy.telemetry import metric_names as names
 from proxy.telemetry.exposition import Family
 from proxy.telemetry.metrics import DURATION_BUCKETS, SLACK_BUCKETS, STAGE_BUCKETS, Counter, Histogram, Labelled
-from proxy.telemetry.recording import TIMER_SLOP_S
+from proxy.telemetry.recent import RecentDurations, RecentHistogram
+from proxy.telemetry.span_record import TIMER_SLOP_S
 from proxy.telemetry.stages import BACKEND, MODEL_COMPUTE, MODEL_QUEUE, STAGES, TOKEN, UPLINK_TRANSFER, Stage
 from proxy.tunnel.exchange import CallHead, CallStatus
 
@@ -39,6 +40,21 @@ MISS_PLACES = (*STAGES, TOKEN, UNKNOWN_STAGE)
 
 ARRIVAL, DAEMON, MODEL, ANSWER, DELIVERED = HOPS = ("proxy", "daemon", "model", "answer", "client")
 """Where slack is looked at: on arrival at the proxy and at the daemon, handed to the model, answered, delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassStatistics:
+    """The calls of one class since the start, by how they ended."""
+
+    on_time: int
+    late: int
+    failed: int
+    refused: int
+    cancelled: int
+    missed: Mapping[str, int]
+    """Deadlines that were missed, by the stage that used them up; without those of no miss."""
+    recent: RecentDurations
+    """Of calls that were answered or missed their deadline."""
 
 
 class CallMetrics:
@@ -70,6 +86,21 @@ class CallMetrics:
         yield self._stages.family()
         yield self._slack.family()
         yield self._unknown_class.family()
+
+    def statistics(self, *, now: float) -> dict[str, ClassStatistics]:
+        """The same for a person who looks now, by class."""
+        return {
+            name: ClassStatistics(
+                on_time=numbers.on_time.value,
+                late=numbers.late.value,
+                failed=numbers.failed.value,
+                refused=numbers.refused.value,
+                cancelled=numbers.cancelled.value,
+                missed={place: count for place in MISS_PLACES if (count := self._missed.at(name, place).value)},
+                recent=numbers.recent.look(now=now),
+            )
+            for name, numbers in self._classes.items()
+        }
 
     def named_unknown_class(self) -> None:
         """A call named a class that does not exist."""
@@ -105,8 +136,11 @@ class CallMetrics:
             numbers.stages[name].observe(ended_at - since)
             since = ended_at
         if not status.ok:
+            if status.code == Code.DEADLINE_EXCEEDED:
+                numbers.recent.observe(duration_s, at=at)
             self._failed(numbers, status, missed_at)
             return
+        numbers.recent.observe(duration_s, at=at)
         if target_at < NO_DEADLINE:
             self._slack_on_the_way(numbers, head, stages)
             numbers.delivered_slack.observe(target_at - at)
@@ -123,6 +157,7 @@ class CallMetrics:
             numbers.arrival_slack.observe(head.deadline.target_at - head.accepted_at)
         if at >= head.deadline.limit_at - TIMER_SLOP_S:
             numbers.failed.add()
+            numbers.recent.observe(at - head.accepted_at, at=at)
             self._miss(numbers, missed_at)
         else:
             numbers.cancelled.add()
@@ -179,6 +214,7 @@ class CallMetrics:
             answer_slack=self._slack.at(name, ANSWER),
             delivered_slack=self._slack.at(name, DELIVERED),
             stages={stage: self._stages.at(name, stage) for stage in STAGES},
+            recent=RecentHistogram(),
         )
 
 
@@ -200,3 +236,4 @@ class _ClassNumbers:
     answer_slack: Histogram
     delivered_slack: Histogram
     stages: dict[str, Histogram]
+    recent: RecentHistogram

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from policies.traffic import NO_DEADLINE
 from proxy.errors import Code
 from proxy.telemetry import names
-from proxy.telemetry.recording import TIMER_SLOP_S
-from proxy.telemetry.stages import missed_at, note_ends, stages_at_daemon
+from proxy.telemetry.span_record import TIMER_SLOP_S
+from proxy.telemetry.stages import StageReport, missed_at, stages_at_daemon
 from proxy.telemetry.tracing import CallSpan
 from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes
 
@@ -33,9 +34,10 @@ def conclude_at_daemon(
     )
     missed = due_at != NO_DEADLINE and (passed or at + times.least_way_s > due_at)
     if missed or span.recording:
-        stages = stages_at_daemon(times, began_at=head.accepted_at, at=at)
-        note_ends(span, stages, due_at=due_at, proxy=False)
+        stages = partial(stages_at_daemon, times, began_at=head.accepted_at, at=at)
+        span.stages(StageReport(stages, head.accepted_at, due_at, proxy=False))
         if missed:
-            before_answer = stages if not times.answered_at else stages[:-1]
-            span.set(names.MISSED_AT, missed_at(stages, due_at) or before_answer[-1].name)
+            known = stages()
+            before_answer = known if not times.answered_at else known[:-1]
+            span.set(names.MISSED_AT, missed_at(known, due_at) or before_answer[-1][0])
     span.finish(status, at=ended_at)

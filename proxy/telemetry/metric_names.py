@@ -72,6 +72,8 @@ POLICY_DECISION = _histogram("headway_policy_decision_seconds", "Time of one dec
 POLICY_FALLBACK = _counter(
     "headway_policy_fallback_total", "Decisions that another policy took in place of this one.", "route", "policy"
 )
+ROUTE_QUEUE_SIZE = _gauge("headway_route_queue_size", "Requests that wait in the daemon for a model.", "route")
+ROUTE_QUEUE_BYTES = _gauge("headway_route_queue_bytes", "Bytes of the requests that wait in the daemon.", "route")
 CANDIDATE_READY = _gauge(
     "headway_candidate_ready", "1 while its Triton answers and has the model.", "route", "model", "triton"
 )

@@ -30,10 +30,10 @@ the daemon's span then has the stage. Of an answer with many messages, these are
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from proxy.telemetry import names
-from proxy.telemetry.tracing import CallSpan
 from proxy.tunnel.exchange import CallTimes, FarTimes
 
 RECEIVE = "receive"
@@ -70,29 +70,45 @@ _ATTRIBUTES = {stage: names.STAGE_MS.format(stage) for stage in STAGES}
 _AT_PROXY = frozenset({RECEIVE, UPLINK_WAIT, DOWNLINK_TRANSFER, DELIVERY})
 """The stages that end there."""
 
-
-class Stage(NamedTuple):
-    """One stage of a call; it began when the one before ended, the first one when the call did."""
-
-    name: str
-    ended_at: float
+Stage = tuple[str, float]
+"""Name of one stage of a call, and when it ended; it began when the one before ended, the first one when the call did.
+"""
 
 
-class _Way:
-    """Stages, put one after the other: none ends before the one in front of it, nor after `at`."""
+class StageReport(NamedTuple):
+    """What a span is told of its call's stages. Put together by whoever exports the span, in another thread."""
 
-    def __init__(self, began_at: float, at: float) -> None:
-        self.stages: list[Stage] = []
-        self._last_at = began_at
-        self._at = max(at, began_at)
+    stages: Sequence[Stage] | Callable[[], Sequence[Stage]]
+    """Or what works them out, once the call is over."""
+    began_at: float
+    due_at: float
+    """When the answer was due; infinite for never."""
+    proxy: bool
+    """Which of the two processes the span is of. The proxy knows all stages; each tells the ends of its own."""
 
-    def to(self, name: str, ended_at: float) -> None:
-        self._last_at = ended_at = min(max(ended_at, self._last_at), self._at)
-        self.stages.append(Stage(name, ended_at))
+    def known(self) -> Sequence[Stage]:
+        """The stages."""
+        return self.stages() if callable(self.stages) else self.stages
 
-    def to_end(self, name: str) -> list[Stage]:
-        self.stages.append(Stage(name, self._at))
-        return self.stages
+    def durations(self, stages: Sequence[Stage]) -> list[tuple[str, float]]:
+        """The attributes that tell how long each stage took, milliseconds; none in the daemon."""
+        told: list[tuple[str, float]] = []
+        if self.proxy:
+            since = self.began_at
+            for name, ended_at in stages:
+                told.append((_ATTRIBUTES[name], (ended_at - since) * 1000.0))
+                since = ended_at
+        return told
+
+    def ends(self, stages: Sequence[Stage]) -> list[tuple[str, float, float | None]]:
+        """The events: each stage that ends in this process, when, and the milliseconds left of the deadline then."""
+        proxy, due_at = self.proxy, self.due_at
+        endless = due_at == math.inf
+        return [
+            (name, ended_at, None if endless else (due_at - ended_at) * 1000.0)
+            for name, ended_at in stages
+            if (name in _AT_PROXY) is proxy
+        ]
 
 
 def stages_at_proxy(times: CallTimes, *, began_at: float, at: float, unary: bool) -> list[Stage]:
@@ -100,33 +116,7 @@ def stages_at_proxy(times: CallTimes, *, began_at: float, at: float, unary: bool
 
     A `unary` call's answer is complete when its status is there.
     """
-    way = _Way(began_at, at)
-    if not times.received_at:
-        return way.to_end(RECEIVE)
-    way.to(RECEIVE, times.received_at)
-    if times.sent_at:
-        way.to(UPLINK_WAIT, times.sent_at)
-    elif not times.answered_at:
-        return way.to_end(UPLINK_WAIT)
-    answered_at = times.ended_at if unary else times.answered_at
-    far = _on_our_clock(times)
-    if not answered_at or far is None:
-        if times.answer_began_at:
-            way.to(REMOTE, times.answer_began_at)
-        elif not answered_at:
-            return way.to_end(UPLINK_TRANSFER if times.unacknowledged else REMOTE)
-        else:
-            way.to(REMOTE, answered_at)
-            return way.to_end(DELIVERY)
-    else:
-        way.to(UPLINK_TRANSFER, far.received_at)
-        _at_daemon(way, far)
-        if times.answer_began_at:
-            way.to(DOWNLINK_WAIT, max(far.answered_at, times.answer_began_at - times.least_way_s))
-    if not answered_at:
-        return way.to_end(DOWNLINK_TRANSFER)
-    way.to(DOWNLINK_TRANSFER, answered_at)
-    return way.to_end(DELIVERY)
+    return _in_order(_seen_by_proxy(times, unary=unary), began_at, at)
 
 
 def stages_at_daemon(times: CallTimes, *, began_at: float, at: float) -> list[Stage]:
@@ -134,103 +124,136 @@ def stages_at_daemon(times: CallTimes, *, began_at: float, at: float) -> list[St
 
     What is left of the way back is the last.
     """
-    way = _Way(began_at, at + times.least_way_s)
-    if not times.received_at:
-        return way.to_end(UPLINK_TRANSFER)
-    way.to(UPLINK_TRANSFER, times.received_at)
-    if times.answered_at:
-        known = FarTimes(
-            times.received_at,
-            times.asked_at or None,
-            times.decided_at or None,
-            times.sent_at or None,
-            times.begun_at if times.begun_at and times.begun_at != math.inf else None,
-            times.answered_at,
-        )
-        _at_daemon(way, known)
-        if not times.first_left_at:
-            return way.to_end(DOWNLINK_WAIT)
-        way.to(DOWNLINK_WAIT, times.first_left_at)
-        return way.to_end(DOWNLINK_TRANSFER)
-    return way.to_end(_without_answer(way, times))
+    return _in_order(_seen_by_daemon(times), began_at, at + times.least_way_s)
 
 
-def _without_answer(way: _Way, times: CallTimes) -> str:
-    """Adds the stages that are over of a call that waits for its answer at the daemon; returns the present one."""
-    if not (times.asked_at or times.sent_at):
-        return DAEMON_QUEUE
-    way.to(DAEMON_QUEUE, times.asked_at or times.sent_at)
-    if times.asked_at:
-        if not times.sent_at:
-            return POLICY
-        way.to(POLICY, times.decided_at)
-    if not times.begun_at:
-        return BACKEND
-    if times.begun_at == math.inf:
-        return MODEL_QUEUE
-    way.to(MODEL_QUEUE, times.begun_at)
-    return MODEL_COMPUTE
-
-
-def missed_at(stages: list[Stage], due_at: float) -> str:
+def missed_at(stages: Sequence[Stage], due_at: float) -> str:
     """The stage in which it got later than `due_at`; empty if that is in none of them."""
-    for stage in stages:
-        if stage.ended_at > due_at:
-            return stage.name
+    for name, ended_at in stages:
+        if ended_at > due_at:
+            return name
     return ""
 
 
-def note_durations(span: CallSpan, stages: list[Stage], *, began_at: float) -> None:
-    """Tell how long each stage took."""
-    since = began_at
+_TO_THE_END = math.inf
+
+
+def _in_order(stages: list[Stage], began_at: float, at: float) -> list[Stage]:
+    """The stages one after the other: none ends before the one in front of it, nor after `at`."""
+    last_at = began_at
+    at = max(at, began_at)
+    ordered: list[Stage] = []
     for name, ended_at in stages:
-        span.set(_ATTRIBUTES[name], _ms(ended_at - since))
-        since = ended_at
+        if ended_at > last_at:
+            last_at = min(ended_at, at)
+        ordered.append((name, last_at))
+    return ordered
 
 
-def note_ends(span: CallSpan, stages: list[Stage], *, due_at: float, proxy: bool) -> None:
-    """Tell when each stage ended that ends in this process, and what was left of the deadline then."""
-    for name, ended_at in stages:
-        if (name in _AT_PROXY) is proxy:
-            left = None if due_at == math.inf else {names.SLACK: _ms(due_at - ended_at)}
-            span.event(name, at=ended_at, attributes=left)
-
-
-def _at_daemon(way: _Way, far: FarTimes) -> None:
-    """From the request's arrival to the answer, which both are known."""
-    if far.asked_at is not None:
-        way.to(DAEMON_QUEUE, far.asked_at)
-        way.to(POLICY, far.answered_at if far.sent_at is None or far.decided_at is None else far.decided_at)
+def _seen_by_proxy(times: CallTimes, *, unary: bool) -> list[Stage]:
+    if not times.received_at:
+        return [(RECEIVE, _TO_THE_END)]
+    stages: list[Stage] = [(RECEIVE, times.received_at)]
+    if times.sent_at:
+        stages.append((UPLINK_WAIT, times.sent_at))
+    elif not times.answered_at:
+        stages.append((UPLINK_WAIT, _TO_THE_END))
+        return stages
+    answered_at = times.ended_at if unary else times.answered_at
+    far = times.far
+    if not answered_at or far is None:
+        if times.answer_began_at:
+            stages.append((REMOTE, times.answer_began_at))
+        elif not answered_at:
+            stages.append((UPLINK_TRANSFER if times.unacknowledged else REMOTE, _TO_THE_END))
+            return stages
+        else:
+            stages.append((REMOTE, answered_at))
+            stages.append((DELIVERY, _TO_THE_END))
+            return stages
     else:
-        way.to(DAEMON_QUEUE, far.answered_at if far.sent_at is None else far.sent_at)
+        ahead_s = _far_ahead_s(times, far)
+        stages.append((UPLINK_TRANSFER, far.received_at - ahead_s))
+        _at_daemon(stages, far, ahead_s)
+        if times.answer_began_at:
+            left_at = times.answer_began_at - times.least_way_s
+            stages.append((DOWNLINK_WAIT, max(far.answered_at - ahead_s, left_at)))
+    if not answered_at:
+        stages.append((DOWNLINK_TRANSFER, _TO_THE_END))
+        return stages
+    stages.append((DOWNLINK_TRANSFER, answered_at))
+    stages.append((DELIVERY, _TO_THE_END))
+    return stages
+
+
+def _seen_by_daemon(times: CallTimes) -> list[Stage]:
+    if not times.received_at:
+        return [(UPLINK_TRANSFER, _TO_THE_END)]
+    stages: list[Stage] = [(UPLINK_TRANSFER, times.received_at)]
+    if not times.answered_at:
+        _without_answer(stages, times)
+        return stages
+    known = FarTimes(
+        times.received_at,
+        times.asked_at or None,
+        times.decided_at or None,
+        times.sent_at or None,
+        times.begun_at if times.begun_at and times.begun_at != math.inf else None,
+        times.answered_at,
+    )
+    _at_daemon(stages, known, 0.0)
+    if times.first_left_at:
+        stages.append((DOWNLINK_WAIT, times.first_left_at))
+        stages.append((DOWNLINK_TRANSFER, _TO_THE_END))
+    else:
+        stages.append((DOWNLINK_WAIT, _TO_THE_END))
+    return stages
+
+
+def _without_answer(stages: list[Stage], times: CallTimes) -> None:
+    """Add the stages of a call that waits for its answer at the daemon, the present one last."""
+    if not (times.asked_at or times.sent_at):
+        stages.append((DAEMON_QUEUE, _TO_THE_END))
+        return
+    stages.append((DAEMON_QUEUE, times.asked_at or times.sent_at))
+    if times.asked_at:
+        if not times.sent_at:
+            stages.append((POLICY, _TO_THE_END))
+            return
+        stages.append((POLICY, times.decided_at))
+    if not times.begun_at:
+        stages.append((BACKEND, _TO_THE_END))
+    elif times.begun_at == math.inf:
+        stages.append((MODEL_QUEUE, _TO_THE_END))
+    else:
+        stages.append((MODEL_QUEUE, times.begun_at))
+        stages.append((MODEL_COMPUTE, _TO_THE_END))
+
+
+def _at_daemon(stages: list[Stage], far: FarTimes, ahead_s: float) -> None:
+    """Add what lies between the request's arrival and the answer, which both are known."""
+    answered_at = far.answered_at - ahead_s
+    sent_at = answered_at if far.sent_at is None else far.sent_at - ahead_s
+    if far.asked_at is None:
+        stages.append((DAEMON_QUEUE, sent_at))
+    else:
+        stages.append((DAEMON_QUEUE, far.asked_at - ahead_s))
+        decided_at = answered_at if far.sent_at is None or far.decided_at is None else far.decided_at - ahead_s
+        stages.append((POLICY, decided_at))
     if far.sent_at is None:
         return
     if far.begun_at is None:
-        way.to(BACKEND, far.answered_at)
+        stages.append((BACKEND, answered_at))
     else:
-        way.to(MODEL_QUEUE, far.begun_at)
-        way.to(MODEL_COMPUTE, far.answered_at)
+        stages.append((MODEL_QUEUE, far.begun_at - ahead_s))
+        stages.append((MODEL_COMPUTE, answered_at))
 
 
-def _on_our_clock(times: CallTimes) -> FarTimes | None:
-    """What the daemon told, in our time."""
-    far = times.far
-    if far is None:
-        return None
+def _far_ahead_s(times: CallTimes, far: FarTimes) -> float:
+    """How far the daemon's clock is ahead of ours: as measured, within what the call itself allows."""
     least_s = far.answered_at - (times.answer_began_at or times.answered_at)
     most_s = far.received_at - (times.sent_at or times.received_at)
-    ahead_s = (least_s + most_s) / 2 if times.far_ahead_s is None else times.far_ahead_s
-    if least_s <= most_s:
-        ahead_s = min(max(ahead_s, least_s), most_s)
-    return FarTimes(
-        far.received_at - ahead_s,
-        None if far.asked_at is None else far.asked_at - ahead_s,
-        None if far.decided_at is None else far.decided_at - ahead_s,
-        None if far.sent_at is None else far.sent_at - ahead_s,
-        None if far.begun_at is None else far.begun_at - ahead_s,
-        far.answered_at - ahead_s,
-    )
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000.0, 3)
+    ahead_s = times.far_ahead_s
+    if ahead_s is None:
+        return (least_s + most_s) / 2
+    return min(max(ahead_s, least_s), most_s) if least_s <= most_s else ahead_s

@@ -22,14 +22,18 @@ method is an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.telemetry.stages import StageReport
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
 
 Value = str | bool | int | float
 """What an attribute may be."""
+EventAttributes = Mapping[str, Value] | Callable[[], Mapping[str, Value]] | None
+"""Attributes of an event, or what puts them together when they are exported: in another thread, and perhaps never. So
+it must hold on to nothing that changes."""
 
 CLOSE_TIMEOUT_S = 2.0
 """How long closing waits for spans to be written: a stop is not held up by a collector that is away."""
@@ -45,6 +49,9 @@ class TracingSettings:
     """Collector's URL, gRPC (`http://host:4317`) or HTTP (`http://host:4318`). Unset: `traces_file`."""
     traces_file: str | None = None
     """File for OTLP JSON lines. Both unset: no tracing."""
+    withholds_from: str = ""
+    """Methods (`package.Service/Method`) that begin so are served by somebody who records every call that comes with a
+    trace context, its "not sampled" notwithstanding: calls that are not sampled go there without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,11 @@ class CallSpan(Protocol):
 
     @property
     def recording(self) -> bool:
-        """Whether what it is told goes anywhere: what costs time to put together need not be, otherwise."""
+        """Whether the call is sampled, and not over.
+
+        What is told of another one is kept as well, in case that its deadline is missed: it had better cost nothing to
+        put together.
+        """
 
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """Begin the span of this process calling somebody else (`address`, host:port) for the same call."""
@@ -81,8 +92,11 @@ class CallSpan(Protocol):
     def set(self, name: str, value: Value) -> None:
         """Note an attribute (`proxy.telemetry.names`); a later value replaces an earlier one."""
 
-    def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
+    def event(self, name: str, *, at: float | None = None, attributes: EventAttributes = None) -> None:
         """Note that something happened, at a monotonic time in seconds."""
+
+    def stages(self, report: StageReport) -> None:
+        """Note where the call's time went."""
 
     def inject(self, metadata: Metadata) -> Metadata:
         """The metadata to send on, with this span as the parent of what the callee does."""
@@ -129,7 +143,10 @@ class NoSpan:
     def set(self, name: str, value: Value) -> None:
         """Nothing."""
 
-    def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
+    def event(self, name: str, *, at: float | None = None, attributes: EventAttributes = None) -> None:
+        """Nothing."""
+
+    def stages(self, report: StageReport) -> None:
         """Nothing."""
 
     def inject(self, metadata: Metadata) -> Metadata:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from proxy.tunnel.exchange import Metadata, MetadataValue
@@ -46,6 +47,11 @@ _NOT_IN_MESSAGE = re.compile(rb"[^\x20-\x24\x26-\x7e]|^\x20|\x20$")
 section 10.3, RFC 9110 section 5.5)."""
 
 
+_KNOWN_KEYS = 1024
+"""Keys whose judgement is kept: those of all clients and backends together are few, unless somebody makes them up."""
+
+
+@lru_cache(_KNOWN_KEYS)
 def is_end_to_end(key: str) -> bool:
     """True for metadata that travels from the caller to the callee.
 
@@ -61,21 +67,35 @@ def end_to_end(metadata: Iterable[tuple[str, MetadataValue]]) -> Metadata:
     return tuple((key, value) for key, value in metadata if is_end_to_end(key))
 
 
+@lru_cache(_KNOWN_KEYS)
+def _field_name(key: str) -> bytes | None:
+    """A metadata key as the name of a header field; None if HTTP does not allow it."""
+    return None if _KEY.match(key) is None else key.encode()
+
+
+@lru_cache(_KNOWN_KEYS)
+def _metadata_key(name: bytes) -> str | None:
+    """The name of a header field as a metadata key; None if it is hop-by-hop, or if gRPC does not allow it."""
+    key = name.decode("latin-1")
+    return key if is_end_to_end(key) and _KEY.match(key) is not None else None
+
+
 def encode_metadata(metadata: Metadata) -> Headers:
     """Header fields. Keys and values that HTTP does not allow are dropped, never written raw."""
     headers: Headers = []
     for key, value in metadata:
-        if _KEY.match(key) is None:
+        name = _field_name(key)
+        if name is None:
             continue
         if isinstance(value, bytes):
             if key.endswith("-bin"):
-                headers.append((key.encode(), base64.b64encode(value).rstrip(b"=")))
+                headers.append((name, base64.b64encode(value).rstrip(b"=")))
                 continue
             text = value.decode("latin-1")
         else:
             text = value
         if _NOT_PRINTABLE.search(text) is None:
-            headers.append((key.encode(), text.strip().encode()))
+            headers.append((name, text.strip().encode()))
     return headers
 
 
@@ -87,8 +107,8 @@ def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
     """
     metadata: list[tuple[str, MetadataValue]] = []
     for raw_key, raw_value in headers:
-        key = raw_key.decode("latin-1")
-        if not is_end_to_end(key) or _KEY.match(key) is None:
+        key = _metadata_key(raw_key)
+        if key is None:
             continue
         if not key.endswith("-bin"):
             text = raw_value.decode("latin-1")

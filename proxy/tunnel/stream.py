@@ -27,6 +27,8 @@ class Half(Enum):
     BROKEN = auto()
     """Reset, cancelled, or lost with its connection."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code that hashes the name; members are compared by identity
+
 
 class Input(Enum):
     """What can happen to one half."""
@@ -36,6 +38,8 @@ class Input(Enum):
     STATUS = auto()
     END = auto()
     BREAK = auto()
+
+    __hash__ = object.__hash__
 
 
 _NEXT: dict[tuple[Half, Input], Half] = {

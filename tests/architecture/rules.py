@@ -24,6 +24,8 @@ AIOQUIC_PRIVATE_HOMES = (
     "proxy/quic/connection.py",
     "proxy/quic/credit_connection.py",
     "proxy/quic/path_connection.py",
+    "proxy/quic/receiving_connection.py",
+    "proxy/quic/sending_connection.py",
     "proxy/quic/congestion/recovery.py",
     "proxy/quic/send_buffer.py",
     "proxy/quic/http3.py",

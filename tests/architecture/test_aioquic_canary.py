@@ -16,11 +16,13 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from aioquic._crypto import HeaderProtection
 from aioquic.h3.connection import H3Connection
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.recovery import QuicPacketRecovery
-from aioquic.quic.stream import QuicStreamSender
+from aioquic.quic.stream import QuicStream, QuicStreamSender
+from aioquic.tls import Epoch
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs lack it
 from packaging.requirements import Requirement
 
@@ -29,7 +31,9 @@ from tests.architecture.rules import AIOQUIC_PRIVATE_HOMES
 
 BASES: dict[str, type] = {
     "proxy/quic/path_connection.py": QuicConnection,
+    "proxy/quic/receiving_connection.py": QuicConnection,
     "proxy/quic/credit_connection.py": QuicConnection,
+    "proxy/quic/sending_connection.py": QuicConnection,
     "proxy/quic/connection.py": QuicConnection,
     "proxy/quic/congestion/recovery.py": QuicPacketRecovery,
     "proxy/quic/send_buffer.py": QuicStreamSender,
@@ -50,11 +54,13 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
         "_write_connection_limits": ("self", "builder", "space"),
         "receive_datagram": ("self", "data", "addr", "now"),
         "datagrams_to_send": ("self", "now"),
+        "get_timer": ("self",),
         "handle_timer": ("self", "now"),
         "next_event": ("self",),
         "stop_stream": ("self", "stream_id", "error_code"),
     },
     QuicPacketRecovery: {
+        "get_loss_detection_time": ("self", "amplification_limited"),
         "on_packet_sent": ("self", "packet", "space"),
         "on_ack_received": ("self", "ack_rangeset", "ack_delay", "now", "space"),
         "_detect_loss": ("self", "now", "space"),
@@ -77,16 +83,31 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
 SET: dict[type, set[str]] = {
     QuicConnection: {
         "_ack_delay",
+        "_ack_eliciting_sent_since_receipt",
+        "_close_at",
         "_handshake_done_pending",
         "_loss",
+        "_loss_at",
         "_max_datagram_size",
         "_packet_number",
         "_pacing_at",
         "_probe_pending",
         "_remote_max_data_used",
+        "_spin_bit",
+        "_spin_highest_pn",
         "_streams_blocked_pending",
     },
-    QuicPacketRecovery: {"_cc", "_pacer", "_rtt_variance"},
+    QuicPacketRecovery: {
+        "_cc",
+        "_pacer",
+        "_pto_count",
+        "_rtt_first_sample_time",
+        "_rtt_initialized",
+        "_rtt_latest",
+        "_rtt_min",
+        "_rtt_smoothed",
+        "_rtt_variance",
+    },
     QuicStreamSender: {"_acked_fin", "_buffer_fin", "_buffer_start", "_buffer_stop", "_pending_eof"},
     H3Connection: {"_received_settings", "_settings_received"},
 }
@@ -116,6 +137,9 @@ def owners() -> dict[str, Any]:
         "self._loss": quic._loss,
         "self._loss._cc": quic._loss._cc,
         "self._loss._pacer": quic._loss._pacer,
+        "self._cryptos[tls.Epoch.ONE_RTT]": quic._cryptos[Epoch.ONE_RTT],
+        "keys.hp": HeaderProtection(b"aes-128-ecb", bytes(16)),
+        "receiver": QuicStream(stream_id=0).receiver,
         "inner": quic._loss._cc,
     }
 
@@ -245,6 +269,23 @@ async def test_what_is_used_of_a_grpc_call_is_there() -> None:
             assert issubclass(cygrpc.InternalError, Exception)
         finally:
             call.cancel()
+
+
+async def test_what_is_used_of_grpc_s_unary_calls_is_there() -> None:
+    """`proxy/http2/outgoing.py` makes them without grpc.aio's objects, of what the method has."""
+    async with grpc.aio.insecure_channel("127.0.0.1:9") as channel:
+        open_method: Any = channel.unary_unary  # the stubs lack its argument
+        method = open_method("/pkg.Service/Method", _registered_method=True)
+        call = method._channel.call(method._method, None, None, None, method._registered_call_handle)
+        assert not call.done()
+        assert tuple(inspect.signature(call.unary_unary).parameters) == (
+            "request",
+            "outbound_initial_metadata",
+            "context",
+        )
+        for name in ("cancel", "initial_metadata", "status"):
+            assert callable(getattr(call, name))
+        call.cancel("not needed")
 
 
 def test_recovery_is_made_once_and_reached_through_the_connection() -> None:

@@ -132,7 +132,7 @@ def test_after_a_pause_the_known_rate_is_sent_at_once_and_not_more(make: Make) -
     # The first bytes arrive after 50 ms; from then on the link is full.
     assert share(flow, begin + 0.06, begin + 0.5) > 0.85
     assert max(bottleneck.queueing_s(begin, begin + 0.2)) < 0.06
-    assert bottleneck.uplink.statistics().dropped == pytest.approx(16, abs=8)  # all of them in the first second
+    assert bottleneck.uplink.statistics().dropped <= 16  # all of them in the first second
 
 
 def test_requests_keep_their_time_with_both_directions_full(certs: Path) -> None:

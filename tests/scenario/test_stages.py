@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,26 +11,25 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from tritonclient.grpc import service_pb2 as pb
+from typer.testing import CliRunner
 
 from policies.profile import Profile
 from policies.traffic import NO_DEADLINE, Deadline, TrafficClass
-from proxy.clock import Clock
+from proxy.cli import app
 from proxy.daemon.dispatch import Dispatcher
 from proxy.daemon.routes import BackendSettings, CandidateSettings, DispatchSettings, RouteSettings
 from proxy.daemon.triton import SERVICE
 from proxy.edge.classify import Classifier, ClassifySettings
 from proxy.edge.forward import Forwarder
 from proxy.errors import Code
-from proxy.telemetry.recording import RecordingTracing
-from proxy.telemetry.span_queue import SpanQueue
 from proxy.testing.calls import Answer, MemoryCarrier, exchange
 from proxy.testing.memory_link import LinkSettings
 from proxy.testing.memory_tunnel import MemoryTunnel
 from proxy.testing.virtual_loop import VirtualTimeLoop
 from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall
+from tests.unit.telemetry.recorded import Recorded
 
 INFER = f"{SERVICE}ModelInfer"
 OTHER = "/pkg.Service/Method"
@@ -89,22 +89,14 @@ def infer(*, request_bytes: int = 0, answer_bytes: int = 0) -> bytes:
     return data
 
 
-def tracing(clock: Clock) -> tuple[RecordingTracing, InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    recording = RecordingTracing(
-        service_name="test", version="1", clock=clock, wall_ns_at_zero=0, queue=SpanQueue(exporter)
-    )
-    return recording, exporter
-
-
 @dataclass
 class Way:
     """Client to model. `spans` closes the tracing."""
 
     client: MemoryCarrier
     model: SlowModel
-    proxy: tuple[RecordingTracing, InMemorySpanExporter]
-    daemon: tuple[RecordingTracing, InMemorySpanExporter]
+    proxy: Recorded
+    daemon: Recorded
     took_s: list[float] = field(default_factory=list)
 
     async def call(
@@ -131,11 +123,9 @@ class Way:
         self.took_s.append(now() - began_at)
         return answer
 
-    def spans(self, end: tuple[RecordingTracing, InMemorySpanExporter]) -> list[ReadableSpan]:
+    def spans(self, end: Recorded) -> list[ReadableSpan]:
         """The SERVER spans of the proxy or the daemon, in the order in which they began."""
-        recording, exporter = end
-        recording.close()
-        served = [span for span in exporter.get_finished_spans() if span.kind is SpanKind.SERVER]
+        served = [span for span in end.spans() if span.kind is SpanKind.SERVER]
         return sorted(served, key=lambda span: span.start_time or 0)
 
 
@@ -148,6 +138,7 @@ async def way(
     scheduler: str = "fcfs",
     profile: bool = True,
     ahead_s: float = AHEAD_S,
+    file: Path | None = None,
 ) -> AsyncIterator[Way]:
     model = SlowModel()
     async with MemoryTunnel(
@@ -159,7 +150,10 @@ async def way(
         classes=CLASSES,
         server_clock_offset_s=ahead_s,
     ) as tunnel:
-        ends = tracing(tunnel.network.client_clock), tracing(tunnel.network.server_clock)
+        ends = (
+            Recorded(tunnel.network.client_clock, service_name="headway-proxy", file=file),
+            Recorded(tunnel.network.server_clock, service_name="headway-daemon", file=file),
+        )
         candidate = CandidateSettings("a", "large", 0.7, Profile(((1, COMPUTE_S),)) if profile else None)
         tunnel.handler = Dispatcher(
             DispatchSettings(
@@ -170,12 +164,12 @@ async def way(
             ),
             {"a": MemoryCarrier(model)},
             clock=tunnel.network.server_clock,
-            tracing=ends[1][0],
+            tracing=ends[1].tracing,
         )
         forwarder = Forwarder(
             classifier=Classifier(ClassifySettings(CLASSES, "standard")),
             carrier=tunnel.proxy,
-            tracing=ends[0][0],
+            tracing=ends[0].tracing,
             clock=tunnel.network.client_clock,
             address="0.0.0.0:8001",
         )
@@ -257,16 +251,37 @@ MISSES = [
 ]
 
 
+async def missing(path: Way, miss: Miss) -> Answer:
+    """The answer to the call that is looked at."""
+    path.model.compute_s = miss.compute_s
+    async with asyncio.TaskGroup() as group:
+        for message in miss.before:
+            group.create_task(path.call(message, traffic_class="bulk"))
+        looked_at = group.create_task(path.call(miss.request, after_s=0.05))
+    assert looked_at.result().status.ok
+    return looked_at.result()
+
+
+async def test_headway_trace_sums_up_where_deadlines_are_missed(certs: Path, tmp_path: Path) -> None:
+    """In what a file has of the proxies and daemons of all these cases."""
+    file = tmp_path / "traces.jsonl"
+    for miss in MISSES:
+        async with way(certs, uplink=miss.uplink, downlink=miss.downlink, file=file) as path:
+            await missing(path, miss)
+        path.spans(path.daemon)
+        path.spans(path.proxy)
+    told = CliRunner().invoke(app, ["trace", str(file), "--missed", "--json"])
+    assert told.exit_code == 0, told.output
+    document = json.loads(told.stdout)
+    misses = {name: stage["misses"] for name, stage in document["summary"]["stages"].items() if stage["misses"]}
+    assert misses == {miss.stage: {"standard": 1} for miss in MISSES}
+    assert {call["missed_at"] for call in document["drawn"]} <= set(misses)
+
+
 @pytest.mark.parametrize("miss", MISSES, ids=lambda miss: miss.stage)
 async def test_a_missed_deadline_is_blamed_on_its_stage(certs: Path, miss: Miss) -> None:
     async with way(certs, uplink=miss.uplink, downlink=miss.downlink) as path:
-        path.model.compute_s = miss.compute_s
-        async with asyncio.TaskGroup() as group:
-            for message in miss.before:
-                group.create_task(path.call(message, traffic_class="bulk"))
-            looked_at = group.create_task(path.call(miss.request, after_s=0.05))
-    answer = looked_at.result()
-    assert answer.status.ok
+        answer = await missing(path, miss)
     proxy, daemon = path.spans(path.proxy)[-1], path.spans(path.daemon)[-1]
     found = stages(proxy)
     assert missed_at(proxy) == miss.stage
@@ -370,5 +385,7 @@ async def test_missed_deadlines_are_kept_whatever_the_sampler_says(
     [proxy], [daemon] = path.spans(path.proxy), path.spans(path.daemon)
     assert missed_at(proxy) == missed_at(daemon) == "model_compute"
     assert proxy.context.trace_id == daemon.context.trace_id
-    made = [span for span in path.proxy[1].get_finished_spans() if span.kind is SpanKind.CLIENT]
+    made = [span for span in path.proxy.spans() if span.kind is SpanKind.CLIENT]
     assert [span.context.span_id for span in made] == [daemon.parent.span_id if daemon.parent else 0]
+    [decision] = [event for event in daemon.events if event.name == "decision"]
+    assert (decision.attributes or {})["headway.decision.choice"] == "large"

@@ -85,7 +85,7 @@ async def test_traffic_classes(url: str) -> None:
     assert seen["x-headway-class"] == "realtime"
     assert seen["x-headway-model"] in {"llm-small", "llm-medium", "llm-large"}
     assert seen["x-headway-instance"] == "a"
-    assert seen["x-headway-policy"] == "least_loaded"
+    assert seen["x-headway-policy"] == "dqn"
     assert 0 < float(seen["x-headway-slack-ms"]) < 5000
 
 

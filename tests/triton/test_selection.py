@@ -22,7 +22,9 @@ from policies.profile import Profile
 from policies.profile_file import ProfileEntry, write_entries
 from policies.selection.base import Candidate
 from proxy.clock import MonotonicClock
+from proxy.daemon.waiting_room import WaitingStatistics
 from proxy.demo.triton_server import TritonServer
+from proxy.tasks import spawn
 from proxy.testing.stack import HeadwayStack
 
 MODELS: Mapping[str, tuple[float, Mapping[int, float]]] = {
@@ -138,6 +140,7 @@ def candidates(stack: HeadwayStack) -> dict[str, Candidate]:
     "policy",
     [
         "greedy",
+        "late",
         pytest.param("dqn", marks=pytest.mark.skipif(not DEFAULT.exists(), reason="no checkpoint has been trained")),
     ],
 )
@@ -154,21 +157,36 @@ async def test_the_large_model_answers_while_it_can_and_smaller_ones_in_a_burst(
     assert smaller >= 16, answered
     assert answered["large"] + smaller >= BURST * 3 // 4, answered
     fallbacks = [guard.fallbacks for guard in stack.daemon.dispatcher.guards().values()]
-    assert fallbacks == ([{}] if policy == "dqn" else [])
+    assert fallbacks == ([] if policy == "greedy" else [{}])
 
 
-async def test_after_a_burst_the_accounts_are_even(stack: HeadwayStack, asker: Asker) -> None:
-    stack.daemon.use_policy("llm", "greedy")
+async def test_late_has_a_burst_wait_in_the_daemon_and_greedy_in_triton(stack: HeadwayStack, asker: Asker) -> None:
+    dispatcher = stack.daemon.dispatcher
+    for policy, waits in (("late", True), ("greedy", False)):
+        stack.daemon.use_policy("llm", policy)
+        burst = spawn(asker.burst(), name="burst")
+        most = 0
+        while not burst.done():
+            most = max(most, dispatcher.waiting()["llm"].requests)
+            await asyncio.wait([burst], timeout=0.01)
+        assert (most > 0) is waits
+        assert dispatcher.waiting()["llm"] == WaitingStatistics()
+
+
+@pytest.mark.parametrize("policy", ["greedy", "late"])
+async def test_after_a_burst_the_accounts_are_even(stack: HeadwayStack, asker: Asker, policy: str) -> None:
+    stack.daemon.use_policy("llm", policy)
     await asker.burst()
     seen = candidates(stack).values()
     assert all((candidate.running, candidate.waiting) == (0, 0) for candidate in seen)
     assert sum(candidate.latency_s is not None for candidate in seen) >= 2
 
 
+@pytest.mark.parametrize("policy", ["greedy", "late"])
 async def test_a_model_that_is_unloaded_is_avoided_and_used_again(
-    timed: TritonServer, stack: HeadwayStack, asker: Asker
+    timed: TritonServer, stack: HeadwayStack, asker: Asker, policy: str
 ) -> None:
-    stack.daemon.use_policy("llm", "greedy")
+    stack.daemon.use_policy("llm", policy)
     async with Client(timed.grpc_url) as client:
         await client.unload_model("large")
         try:

@@ -64,7 +64,7 @@ def _save(figure: Figure, file: Path) -> Path:
 
 def on_time_by_load(scenario: NetworkScenario, summary: Sequence[Entry]) -> Figure:
     """Weighted share on time against load: a panel for each congestion control, a line for each order."""
-    controls = list(dict.fromkeys(entry["congestion_control"] for entry in summary))
+    controls = sorted({entry["congestion_control"] for entry in summary}, key=CONGESTION_CONTROLS.index)
     figure = Figure(figsize=(4.4 * len(controls) + 1.4, 4.2), layout="constrained")
     panels = figure.subplots(1, len(controls), sharey=True, squeeze=False)[0]
     shown: dict[str, Line2D] = {}
@@ -86,7 +86,8 @@ def on_time_by_load(scenario: NetworkScenario, summary: Sequence[Entry]) -> Figu
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("on time, weighted (%)")
     seeds = max(entry["seeds"] for entry in summary)
-    figure.suptitle(f"{scenario.name}: on time by load, mean of {seeds} seeds and 95 % interval")
+    line_end = "\n" if len(controls) == 1 else " "  # one panel is narrower than the title
+    figure.suptitle(f"{scenario.name}: on time by load,{line_end}mean of {seeds} seeds and 95 % interval")
     figure.legend(list(shown.values()), list(shown), loc="outside right center")
     return figure
 

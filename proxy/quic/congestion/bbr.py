@@ -19,14 +19,14 @@ from typing import Any
 from aioquic.quic.congestion.base import QuicCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 
-from proxy.quic.congestion.bbr_model import BETA, PathModel, excessive
+from proxy.quic.congestion.bbr_model import BETA, FULL_BW_ROUNDS, PathModel, excessive
 from proxy.quic.congestion.bbr_states import (
     ACCELERATING,
-    CWND_GAIN,
     PACING_GAIN,
     PROBE_BW,
     STEADY,
     State,
+    cwnd_gain,
     pacing_gain,
 )
 from proxy.quic.congestion.delivery_rate import RateSample, SentPacket
@@ -39,6 +39,8 @@ MAX_PROBE_WAIT_ROUNDS = 63
 """Sections 5.3.3.5 and 5.3.4."""
 STARTUP_LOSS_EVENTS = 6
 """Section 5.3.1.3."""
+STARTUP_QUEUED_ROUNDS = 1
+"""Rounds without growth that end startup where a queue stands: the draft's three would keep it full for two more."""
 QUEUE_SHARE = 0.25
 ALONE_QUEUE_SHARE = 0.1
 FOREIGN_SHARE = 0.75
@@ -191,7 +193,8 @@ class Bbr(QuicCongestionControl):
             self._check_startup_loss()
         model.adapt_lower_bounds(self.congestion_window, probing=self.state in ACCELERATING)
         model.update_extra_acked(sample, cwnd=self.congestion_window, now=now)
-        model.check_full_bw(sample)
+        queued = self.state is State.STARTUP and self._has_queued()
+        model.check_full_bw(sample, rounds=STARTUP_QUEUED_ROUNDS if queued else FULL_BW_ROUNDS)
         if self.state is State.STARTUP and model.full_bw_reached:
             self.state = State.DRAIN
             self._seen_empty = True  # the queue is startup's
@@ -216,11 +219,19 @@ class Bbr(QuicCongestionControl):
     # Startup
 
     def _check_startup_loss(self) -> None:
-        """Too much loss ends startup as well (section 5.3.1.3)."""
+        """Too much loss ends startup as well (section 5.3.1.3), if there is a queue or it can't be chance.
+
+        A flow that stops early for chance needs seconds to find the rest: its bound on what is in flight grows slowly.
+        """
         model = self.model
-        if model.loss_round_start and model.loss_events_in_round >= STARTUP_LOSS_EVENTS and model.round_lost_too_much():
+        if not (model.loss_round_start and model.loss_events_in_round >= STARTUP_LOSS_EVENTS):
+            return
+        if model.round_lost_heavily() or (model.round_lost_too_much() and self._has_queued()):
             model.full_bw_reached = True
             model.inflight_hi = max(model.bdp(model.max_bw), model.inflight_latest)
+
+    def _has_queued(self) -> bool:
+        return self.model.standing_queue_s > max(QUEUE_SHARE * self.model.min_rtt, QUEUE_FLOOR_S)
 
     # The cycle of bandwidth probes
 
@@ -414,12 +425,13 @@ class Bbr(QuicCongestionControl):
         return max(inflight, model.min_pipe_bytes) + max(quantum, rate * ACK_ALLOWANCE_S)
 
     def _probe_rtt_window(self) -> float:
-        return max(CWND_GAIN[State.PROBE_RTT] * self.model.bdp(self.model.bw), self.model.min_pipe_bytes)
+        gain = cwnd_gain(State.PROBE_RTT, alone=self._alone)
+        return max(gain * self.model.bdp(self.model.bw), self.model.min_pipe_bytes)
 
     def _set_window(self, sample: RateSample) -> None:
         """Section 5.6.4."""
         model = self.model
-        target = self._inflight(CWND_GAIN[self.state])
+        target = self._inflight(cwnd_gain(self.state, alone=self._alone))
         window: float = self.congestion_window
         if model.full_bw_reached:
             window = min(window + sample.newly_acked, target)

@@ -30,6 +30,9 @@ MIN_PIPE_DATAGRAMS = 4
 FULL_BW_GROWTH = 1.25
 FULL_BW_ROUNDS = 3
 """The pipe is full when so many rounds have not brought so much growth (section 5.3.1.2)."""
+HEAVY_LOSS = 0.1
+"""The share of lost bytes that says enough without a queue: a buffer that is too short for a queue loses half of what
+startup sends above the path's rate."""
 MIN_RTT_WINDOW_S = 10.0
 PROBE_RTT_INTERVAL_S = 5.0
 """Section 5.3.4."""
@@ -167,8 +170,8 @@ class PathModel:
         """Look afresh whether the pipe is full, from `rate` on."""
         self._full_bw, self._full_bw_count, self.full_bw_now = rate, 0, False
 
-    def check_full_bw(self, sample: RateSample) -> None:
-        """Whether the rate has stopped growing (section 5.3.1.2)."""
+    def check_full_bw(self, sample: RateSample, *, rounds: int = FULL_BW_ROUNDS) -> None:
+        """Whether the rate has stopped growing for so many rounds (section 5.3.1.2)."""
         if self.full_bw_now or sample.app_limited:
             return
         if sample.delivery_rate >= self._full_bw * FULL_BW_GROWTH:
@@ -176,7 +179,7 @@ class PathModel:
             return
         if self.round_start:
             self._full_bw_count += 1
-            self.full_bw_now = self._full_bw_count >= FULL_BW_ROUNDS
+            self.full_bw_now = self._full_bw_count >= rounds
             self.full_bw_reached = self.full_bw_reached or self.full_bw_now
 
     def update_extra_acked(self, sample: RateSample, *, cwnd: float, now: float) -> None:
@@ -198,7 +201,10 @@ class PathModel:
     def update_min_rtt(self, rtt: float, *, now: float) -> None:
         """The smallest round trip of the last ten seconds, five of which ask for a probe (section 5.3.4.3)."""
         shortest = self._probe_rtt_min
-        if shortest < math.inf and rtt <= shortest + max(SIMILAR_RTT * shortest, SIMILAR_RTT_S):
+        similar_s = max(SIMILAR_RTT * shortest, SIMILAR_RTT_S)
+        if self.max_bw > 0:
+            similar_s += self.datagram_bytes / self.max_bw  # the shortest may be a short packet's
+        if shortest < math.inf and rtt <= shortest + similar_s:
             self._probe_rtt_min_at = now
             if self._probe_rtt_min <= self.min_rtt:
                 self._min_rtt_at = now
@@ -225,6 +231,10 @@ class PathModel:
     def round_lost_too_much(self) -> bool:
         """Whether what the round has lost by now is more than chance."""
         return excessive(self._lost_in_round, self._inflight_latest + self._lost_in_round, self.datagram_bytes)
+
+    def round_lost_heavily(self) -> bool:
+        """Whether what the round has lost by now can't be chance on any path worth using."""
+        return self._lost_in_round > HEAVY_LOSS * (self._inflight_latest + self._lost_in_round)
 
     @property
     def inflight_latest(self) -> int:

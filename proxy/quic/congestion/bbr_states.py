@@ -42,6 +42,11 @@ PACING_GAIN = {
 }
 CWND_GAIN = dict.fromkeys(State, 2.0) | {State.UP: 2.25, State.PROBE_RTT: 0.5}
 """Section 5.6.1."""
+ALONE_CWND_GAIN = {State.UP: 1.15, State.PROBE_RTT: 0.75}
+"""`UP` of a flow that is alone puts this share of a round trip into the queue, however late it learns that it has: the
+other direction's queue, in the same round trips, can hide ours, and requests wait behind it. A path that gives more is
+found by as much a round. What stands in the queue being ours, `PROBE_RTT` need not make room for others' probes as
+well: three quarters of what the path holds leave the queue empty, with a rate that is taken for a third too large."""
 PROBE_BW = frozenset({State.DOWN, State.CRUISE, State.REFILL, State.UP})
 STEADY = frozenset({State.DOWN, State.CRUISE})
 ACCELERATING = frozenset({State.STARTUP, State.REFILL, State.UP})
@@ -59,3 +64,8 @@ def pacing_gain(state: State, *, alone: bool, queue_s: float, rtt_s: float) -> f
     if alone and state is State.CRUISE:
         gain = max(gain - CRUISE_SLOPE * max(queue_s - CRUISE_SLACK_S, 0.0) / rtt_s, CRUISE_FLOOR)
     return gain
+
+
+def cwnd_gain(state: State, *, alone: bool) -> float:
+    """How many times what the path holds may be in flight. `alone`: what stands in the queue is ours."""
+    return ALONE_CWND_GAIN.get(state, CWND_GAIN[state]) if alone else CWND_GAIN[state]

@@ -44,13 +44,13 @@ def test_it_goes_on_from_the_shipped_checkpoint_with_one_s_own_traffic(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/bin/headway", "train", "--from", "default"])
     out = tmp_path / "run"
-    result = headway("--out", str(out), "--from", "default", "--workload", workload, "--decisions", "16", "--json")
+    result = headway("--out", str(out), "--from", "default", "--workload", workload, "--decisions", "32", "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert told["checkpoint"] == str(out / "best.safetensors")
     assert told["validation"]["score"] == pytest.approx((told["validation"]["known"] + told["validation"]["drawn"]) / 2)
     training = read_checkpoint(out / "best.safetensors").training
-    assert training["decisions"] == 16
+    assert training["decisions"] == 32
     assert training["command"] == "headway train --from default"
 
 

@@ -87,6 +87,8 @@ async def test_candidates_as_the_dispatcher_knows_them() -> None:
         ("llm", "large", "a"): 0,
         ("llm", "small", "b"): 0,
     }
+    assert values(metrics.families(), "headway_route_queue_size") == {("llm",): 0}
+    assert values(metrics.families(), "headway_route_queue_bytes") == {("llm",): 0}
     await dispatcher.probe.probe()
     assert values(metrics.families(), "headway_triton_up") == {("a",): 0, ("b",): 0}
     assert values(metrics.families(), "headway_candidate_ready") == {("llm", "large", "a"): 0, ("llm", "small", "b"): 0}

@@ -503,6 +503,16 @@ def test_a_checkpoint_s_path_starts_from_the_file_and_dqn_wants_profiles(home: P
     assert config.notes() == [f"{home}/headway.yaml:7: daemon.routes.llm.policy: {what}"]
 
 
+def test_late_wants_profiles_too_and_what_may_wait_is_a_size(home: Path) -> None:
+    (home / "profiles" / "one.yaml").write_text("{format: 1, model: large, latency: {1: 0.1}}", encoding="utf-8")
+    text = PROFILED.replace("two.yaml", "one.yaml")
+    text = text.replace("policy: dqn:best.safetensors", "policy: late\n      max_waiting_bytes: 2MiB")
+    config = load(home, text, available=Available(policies=("late", "greedy")))
+    assert config.require_daemon().routes["llm"].max_waiting_bytes == 2 << 20
+    what = "late decides as greedy does while a candidate has no profile"
+    assert config.notes() == [f"{home}/headway.yaml:7: daemon.routes.llm.policy: {what}"]
+
+
 def test_no_file_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cert.pem").write_text("-", encoding="utf-8")

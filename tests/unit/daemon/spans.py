@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.telemetry.tracing import CallSpan, SpanStatistics, Value
+from proxy.telemetry import names
+from proxy.telemetry.stages import StageReport
+from proxy.telemetry.tracing import CallSpan, EventAttributes, SpanStatistics, Value
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
 
 
@@ -34,9 +36,16 @@ class RecordedSpan:
     def set(self, name: str, value: Value) -> None:
         self.attributes[name] = value
 
-    def event(self, name: str, *, at: float | None = None, attributes: Mapping[str, Value] | None = None) -> None:
+    def event(self, name: str, *, at: float | None = None, attributes: EventAttributes = None) -> None:
         self.events.append(name)
-        self.event_attributes.append(attributes or {})
+        told = attributes() if callable(attributes) else attributes
+        self.event_attributes.append(told or {})
+
+    def stages(self, report: StageReport) -> None:
+        known = report.known()
+        self.attributes.update(report.durations(known))
+        for name, at, left in report.ends(known):
+            self.event(name, at=at, attributes=None if left is None else {names.SLACK: left})
 
     def inject(self, metadata: Metadata) -> Metadata:
         return (*metadata, ("traceparent", self.name))

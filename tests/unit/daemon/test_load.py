@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 import pytest
 
@@ -93,3 +94,53 @@ def test_a_request_behind_another_waits() -> None:
     load.sent("x", now=5.0)
     load.sent("y", now=5.0)
     assert load.begun_at("y", streaming=False, now=5.05) == math.inf
+
+
+class Watching:
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def sent(self, load: ModelLoad, key: Hashable, *, now: float) -> None:
+        self.told.append(("sent", key, now))
+
+    def ended(self, load: ModelLoad, key: Hashable, *, answered: bool, now: float) -> None:
+        self.told.append(("answered" if answered else "ended", key, now))
+
+    def readiness_changed(self) -> None:
+        self.told.append("readiness")
+
+
+def test_a_watcher_is_told_what_happens_until_it_watches_no_more() -> None:
+    load, watching = ModelLoad("m", "a"), Watching()
+    load.sent("before", now=0.0)
+    load.watch(watching)
+    for at, (key, code) in enumerate((("x", Code.OK), ("y", Code.INTERNAL), ("z", Code.INVALID_ARGUMENT))):
+        load.sent(key, now=at)
+        load.finished(key, code, now=at + 0.5)
+    load.abandoned("before", now=4.0)
+    assert watching.told == [
+        ("sent", "x", 0),
+        ("answered", "x", 0.5),
+        ("sent", "y", 1),
+        ("ended", "y", 1.5),
+        ("sent", "z", 2),
+        ("ended", "z", 2.5),
+        ("ended", "before", 4.0),
+    ]
+    load.unwatch(watching)
+    load.sent("after", now=5.0)
+    assert len(watching.told) == 7
+    assert dict(load.under_way) == {"after": 5.0}
+
+
+def test_a_watcher_is_told_of_a_model_that_goes_or_comes_back_and_of_no_probe_that_says_nothing_new() -> None:
+    load, watching = ModelLoad("m", "a"), Watching()
+    load.watch(watching)
+    load.probed(ready=True, now=0.0)
+    assert watching.told == []
+    load.probed(ready=False, now=1.0)
+    load.probed(ready=False, now=2.0)
+    load.probed(ready=True, now=3.0)
+    load.away(now=4.0)
+    assert watching.told == ["readiness"] * 3
+    assert load.account.ready_at == 5.0

@@ -15,6 +15,12 @@ def test_half_a_round_trip_and_the_answer_at_the_rate_of_the_path() -> None:
     assert repr(ways) == "<WaysBack 2 paths>"
 
 
+def test_a_way_has_its_share_of_the_round_trip_s_deviation() -> None:
+    ways = WaysBack(lambda: {"p:1": TunnelPath(0.1, rtt_deviation_s=0.02)})
+    assert ways.deviation_s("p:1", now=0.0) == pytest.approx(0.02 / math.sqrt(2))
+    assert (ways.deviation_s("p:3", now=0.0), ways.deviation_s("", now=0.0)) == (0.0, 0.0)
+
+
 def test_what_is_not_known_counts_as_nothing() -> None:
     ways = WaysBack(lambda: {"p:1": TunnelPath(0.1, 0.0)})
     assert ways.expected_s("p:3", 1000, now=0.0) == 0.0

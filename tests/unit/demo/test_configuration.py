@@ -1,6 +1,8 @@
 from pathlib import Path
 
+from policies.selection.registry import POLICIES
 from proxy.config import Address, load_config
+from proxy.config.values import Available
 from proxy.demo.configuration import DemoSetting, model_qualities, write_configuration
 from proxy.demo.triton_server import model_repository
 
@@ -22,7 +24,8 @@ def test_the_configuration_is_one_that_headway_takes(tmp_path: Path) -> None:
             traces_file=tmp_path / "traces.jsonl",
         )
     )
-    config = load_config(path, roles=("proxy", "daemon"), environment={})
+    available = Available(policies=tuple(POLICIES))
+    config = load_config(path, roles=("proxy", "daemon"), environment={}, available=available)
     assert config.notes() == []
     proxy, daemon = config.require_proxy(), config.require_daemon()
     assert proxy.listen == Address("127.0.0.1", 8001)

@@ -30,6 +30,11 @@ def test_the_peak_rate_is_that_of_the_best_batch_on_all_instances() -> None:
     assert Profile(((1, 0.1), (2, 0.4))).peak_rate == pytest.approx(10.0)
 
 
+def test_that_of_token_streams_is_of_as_many_as_run_at_once() -> None:
+    tokens = TokenProfile(0.001, 0.02, ((1, 0.025), (16, 0.05)), max_sequences=16)
+    assert Profile(((1, 2.0),), instances=2, tokens=tokens).peak_rate == pytest.approx(2 * 16 / 4.0)
+
+
 def test_the_largest_batch_is_the_largest_listed_unless_it_is_set_lower() -> None:
     assert LARGE.max_batch == 6
     lower = Profile(((1, 0.4), (6, 0.9)), max_batch=3)

@@ -91,3 +91,20 @@ def test_a_model_that_others_use_all_the_time_is_refused() -> None:
 def test_an_error_of_the_model_ends_it() -> None:
     with pytest.raises(ProfilingError, match="out of memory"):
         measured(Model("m", (TEXT,)), FailingModel(lambda rows, size, _: 0.01))
+
+
+class Hesitating(ModelInMemory):
+    """Of the first so many requests, each fifth waits for 0.4 s."""
+
+    hesitates = 0
+
+    async def infer(self, request: bytes) -> None:
+        late = len(self.requests) < self.hesitates and len(self.requests) % 5 == 2
+        self._queue_s = 0.4 if late else 0.0
+        await super().infer(request)
+
+
+def test_a_block_in_which_one_request_waited_for_long_is_measured_again() -> None:
+    server = Hesitating(lambda rows, size, _: 0.01)
+    server.hesitates = 10
+    assert measured(Model("m", (TEXT,)), server)["batch", 1].deviation_s == pytest.approx(0.0, abs=1e-9)

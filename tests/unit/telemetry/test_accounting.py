@@ -34,7 +34,7 @@ def test_an_answer_is_late_where_its_deadline_passed(target_at: float, stage: st
     account = account_for(head(answered(), target_at=target_at), Code.OK, at=101.25)
     assert account.missed_at == stage
     assert account.slack_s == pytest.approx(target_at - 101.25)
-    assert [one.name for one in account.stages][-1] == "delivery"
+    assert [name for name, _ in account.stages][-1] == "delivery"
 
 
 def test_without_a_deadline_there_is_nothing_to_miss() -> None:
@@ -104,7 +104,7 @@ class TestStreams:
         assert account.slack_s == pytest.approx(0.0)
         assert account.due_at == pytest.approx(111.0)
         # The stages are those of the first message.
-        assert account.stages[-1].ended_at == pytest.approx(110.9)
+        assert account.stages[-1][1] == pytest.approx(110.9)
         span = RecordedSpan()
         tell(span, called, account, answer)
         assert span.attributes["gen_ai.server.time_to_first_token"] == pytest.approx(10.9)

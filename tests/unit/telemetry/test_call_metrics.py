@@ -9,7 +9,7 @@ from policies.traffic import Deadline
 from proxy.errors import Code
 from proxy.telemetry.call_metrics import HOPS, MISS_PLACES, REASONS, CallMetrics
 from proxy.telemetry.exposition import Family
-from proxy.telemetry.stages import STAGES, Stage
+from proxy.telemetry.stages import STAGES
 from proxy.tunnel.exchange import CallHead, CallStatus
 from tests.unit.telemetry.pages import nonzero, parsed, values
 
@@ -67,7 +67,7 @@ def test_stages_and_what_is_left_after_them() -> None:
         "model_compute": 100.8,
         "downlink_transfer": 100.9,
     }
-    stages = [Stage(name, at) for name, at in ends.items()]
+    stages = [*ends.items()]
     calls.ended(head(), CallStatus(Code.UNAVAILABLE), at=100.9, stages=stages[:3])
     calls.ended(head(), OK, at=100.9, stages=stages)
     counts = nonzero(calls.families(), "headway_stage_duration_seconds_count")
@@ -181,3 +181,24 @@ def test_classes_may_turn_up_later_and_unknown_ones_are_counted() -> None:
     calls.named_unknown_class()
     assert nonzero(calls.families(), "headway_requests_total") == {("late-comer", "on_time"): 1}
     assert nonzero(calls.families(), "headway_unknown_class_total") == {(): 1}
+
+
+def test_what_a_person_who_looks_now_sees() -> None:
+    calls = metrics()
+    calls.ended(head(), OK, at=100.2)
+    calls.ended(head(), OK, at=101.5, missed_at="model_queue")
+    calls.ended(head(), CallStatus(Code.DEADLINE_EXCEEDED), at=101.0, missed_at="model_queue")
+    calls.ended(head(), CallStatus(Code.UNAVAILABLE), at=100.001)
+    calls.ended(head(), refused("rejected-saturated"), at=100.001)
+    calls.broke_off(head(), at=100.3)
+    calls.broke_off(head(limit_s=1.0), at=101.0, missed_at="uplink_wait")
+    seen = calls.statistics(now=102.0)
+    assert list(seen) == ["realtime", "bulk"]
+    realtime = seen["realtime"]
+    assert (realtime.on_time, realtime.late, realtime.failed, realtime.refused, realtime.cancelled) == (1, 1, 3, 1, 1)
+    assert realtime.missed == {"model_queue": 2, "uplink_wait": 1}
+    # What failed or was refused at once says nothing of how long an answer takes.
+    assert realtime.recent.count == 4
+    assert realtime.recent.p50_s == pytest.approx(1.0, rel=0.05)
+    assert realtime.recent.p99_s == pytest.approx(1.5, rel=0.05)
+    assert seen["bulk"].recent.count == 0

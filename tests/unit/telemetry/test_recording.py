@@ -1,16 +1,15 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from policies.traffic import Deadline
 from proxy.errors import Code
 from proxy.telemetry import names
-from proxy.telemetry.recording import RecordingTracing, split_address
-from proxy.telemetry.span_queue import SpanQueue
+from proxy.telemetry.stages import StageReport
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
+from tests.unit.telemetry.recorded import Recorded
 
 OK = CallStatus(Code.OK)
 CALLERS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -21,23 +20,19 @@ class StoppedClock:
         return 100.0
 
 
-class Process:
+class Process(Recorded):
     """Tracing whose monotonic clock stands at 100 s, when the wall clock reads 1 700 000 000 s."""
 
-    def __init__(self, service_name: str = "headway-proxy") -> None:
-        self._exporter = InMemorySpanExporter()
-        self.tracing = RecordingTracing(
+    def __init__(
+        self, service_name: str = "headway-proxy", *, withholds_from: str = "", propagates: bool = True
+    ) -> None:
+        super().__init__(
+            StoppedClock(),
             service_name=service_name,
-            version="1.2",
-            clock=StoppedClock(),
             wall_ns_at_zero=1_699_999_900 * 10**9,
-            queue=SpanQueue(self._exporter),
+            withholds_from=withholds_from,
+            propagates=propagates,
         )
-
-    def spans(self) -> Sequence[ReadableSpan]:
-        """Closes the tracing."""
-        self.tracing.close()
-        return self._exporter.get_finished_spans()
 
 
 def head(metadata: Metadata = (), *, accepted_at: float = 100.0, deadline: Deadline | None = None) -> CallHead:
@@ -350,26 +345,6 @@ def test_the_environment_names_service_and_sampler(monkeypatch: pytest.MonkeyPat
     assert process.spans() == ()
 
 
-@pytest.mark.parametrize(
-    ("address", "host", "port"),
-    [
-        ("gpu-host:4433", "gpu-host", 4433),
-        ("10.0.0.7:51234", "10.0.0.7", 51234),
-        ("[::1]:4433", "::1", 4433),
-        ("ipv4:127.0.0.1:51234", "127.0.0.1", 51234),
-        ("ipv6:%5B::1%5D:51234", "::1", 51234),
-        ("ipv6:[fe80::1%25eth0]:51234", "fe80::1%eth0", 51234),
-        ("unix:/run/headway.sock", "/run/headway.sock", 0),
-        ("unix:", "", 0),
-        ("gpu-host", "gpu-host", 0),
-        ("::1", "::1", 0),
-        ("", "", 0),
-    ],
-)
-def test_addresses(address: str, host: str, port: int) -> None:
-    assert split_address(address) == (host, port)
-
-
 @pytest.mark.parametrize("finish", [lambda span: span.finish(OK), lambda span: None])
 def test_statistics_count_what_was_exported(finish: Callable[[object], None]) -> None:
     process = Process()
@@ -377,3 +352,66 @@ def test_statistics_count_what_was_exported(finish: Callable[[object], None]) ->
     spans = process.spans()
     assert process.tracing.statistics().exported == len(spans)
     assert repr(process.tracing).startswith("<RecordingTracing headway-proxy <SpanQueue closing")
+
+
+class TestNotSampled:
+    """What the callee is told."""
+
+    arrived = head((("traceparent", CALLERS[:-1] + "0"), ("x-one", "1")))
+
+    @pytest.mark.parametrize("sampler", ["parentbased_always_on", "always_off"])
+    def test_who_would_record_it_all_the_same_hears_of_no_trace(
+        self, sampler: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+        process = Process(withholds_from="inference.GRPCInferenceService/")
+        span = process.tracing.server_span(self.arrived)
+        assert span.child().inject(self.arrived.metadata) == (("x-one", "1"),)
+
+    def test_others_hear_that_it_is_not(self) -> None:
+        process = Process(withholds_from="other.Service/")
+        span = process.tracing.server_span(self.arrived)
+        assert header(span.child().inject(self.arrived.metadata), "traceparent").endswith("-00")
+
+    def test_of_a_sampled_one_everybody_hears(self) -> None:
+        process = Process(withholds_from="inference.GRPCInferenceService/")
+        span = process.tracing.server_span(head())
+        assert header(span.child().inject(()), "traceparent").endswith("-01")
+
+
+def test_without_propagation_contexts_are_metadata_as_any_other() -> None:
+    process = Process(propagates=False)
+    arrived = head((("traceparent", CALLERS),))
+    span = process.tracing.server_span(arrived)
+    assert span.inject(arrived.metadata) == arrived.metadata
+    assert span.trace_id != CALLERS[3:35]
+
+
+def test_an_event_may_be_put_together_when_it_is_exported() -> None:
+    process = Process()
+    asked: list[str] = []
+
+    def attributes() -> dict[str, str]:
+        asked.append("once")
+        return {"headway.policy": "greedy"}
+
+    for flag in ("1", "0"):
+        span = process.tracing.server_span(head((("traceparent", CALLERS[:-1] + flag),)))
+        span.event(names.DECISION, attributes=attributes)
+        span.finish(OK)
+    [recorded] = process.spans()
+    assert [dict(event.attributes or {}) for event in recorded.events] == [{"headway.policy": "greedy"}]
+    assert asked == ["once"]
+
+
+def test_the_stages_of_a_call_are_attributes_and_events() -> None:
+    process = Process()
+    span = process.tracing.server_span(head(deadline=Deadline(101.0, 105.0)))
+    span.stages(StageReport([("receive", 100.25), ("uplink_wait", 100.5)], 100.0, 101.0, proxy=True))
+    span.finish(OK, at=100.5)
+    [recorded] = process.spans()
+    assert (recorded.attributes or {})["headway.stage.uplink_wait_ms"] == 250.0
+    assert [(event.name, dict(event.attributes or {})) for event in recorded.events] == [
+        ("receive", {"headway.deadline.slack_ms": 750.0}),
+        ("uplink_wait", {"headway.deadline.slack_ms": 500.0}),
+    ]

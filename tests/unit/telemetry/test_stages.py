@@ -4,18 +4,15 @@ import math
 
 import pytest
 
-from proxy.telemetry import names
 from proxy.telemetry.stages import (
     STAGES,
     Stage,
+    StageReport,
     missed_at,
-    note_durations,
-    note_ends,
     stages_at_daemon,
     stages_at_proxy,
 )
 from proxy.tunnel.exchange import CallTimes, FarTimes
-from tests.unit.daemon.spans import RecordedSpan
 
 AHEAD_S = 5000.0
 """Of the daemon's clock."""
@@ -252,30 +249,35 @@ def test_a_deadline_is_lost_where_it_passes(due_at: float, stage: str) -> None:
 
 
 class TestTold:
-    stages = (Stage("receive", 100.25), Stage("uplink_wait", 100.75), Stage("uplink_transfer", 101.5))
+    stages = (("receive", 100.25), ("uplink_wait", 100.75), ("uplink_transfer", 101.5))
 
-    def test_durations_are_attributes(self) -> None:
-        span = RecordedSpan()
-        note_durations(span, [*self.stages], began_at=100.0)
-        assert span.attributes == {
-            "headway.stage.receive_ms": 250.0,
-            "headway.stage.uplink_wait_ms": 500.0,
-            "headway.stage.uplink_transfer_ms": 750.0,
-        }
+    def report(self, *, due_at: float = 101.0, proxy: bool = True) -> StageReport:
+        return StageReport(self.stages, 100.0, due_at, proxy=proxy)
+
+    def test_durations_are_attributes_of_the_proxys_span(self) -> None:
+        assert self.report().durations(self.stages) == [
+            ("headway.stage.receive_ms", 250.0),
+            ("headway.stage.uplink_wait_ms", 500.0),
+            ("headway.stage.uplink_transfer_ms", 750.0),
+        ]
+        assert self.report(proxy=False).durations(self.stages) == []
 
     @pytest.mark.parametrize(
-        ("proxy", "events", "slacks"),
-        [(True, ["receive", "uplink_wait"], [750.0, 250.0]), (False, ["uplink_transfer"], [-500.0])],
+        ("proxy", "ends"),
+        [
+            (True, [("receive", 100.25, 750.0), ("uplink_wait", 100.75, 250.0)]),
+            (False, [("uplink_transfer", 101.5, -500.0)]),
+        ],
     )
     def test_ends_are_events_of_the_process_where_they_are(
-        self, proxy: bool, events: list[str], slacks: list[float]
+        self, proxy: bool, ends: list[tuple[str, float, float]]
     ) -> None:
-        span = RecordedSpan()
-        note_ends(span, [*self.stages], due_at=101.0, proxy=proxy)
-        assert span.events == events
-        assert [event[names.SLACK] for event in span.event_attributes] == slacks
+        assert self.report(proxy=proxy).ends(self.stages) == ends
 
     def test_without_a_deadline_nothing_is_left_of_it(self) -> None:
-        span = RecordedSpan()
-        note_ends(span, [*self.stages], due_at=math.inf, proxy=True)
-        assert span.event_attributes == [{}, {}]
+        report = self.report(due_at=math.inf)
+        assert report.ends(self.stages) == [("receive", 100.25, None), ("uplink_wait", 100.75, None)]
+
+    def test_stages_may_be_worked_out_later(self) -> None:
+        assert self.report().known() == self.stages
+        assert StageReport(lambda: self.stages, 100.0, 101.0, proxy=False).known() == self.stages

@@ -24,15 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headway/v1/control.proto\x12\nheadway.v1\"\x12\n\x10GetStatusRequest\"(\n\x12WatchStatusRequest\x12\x12\n\ninterval_s\x18\x01 \x01(\x01\"#\n\x13SetSchedulerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x14SetSchedulerResponse\x12\x10\n\x08previous\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\"1\n\x10SetPolicyRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\"5\n\x11SetPolicyResponse\x12\x10\n\x08previous\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\"\x0e\n\x0c\x44rainRequest\"\x1e\n\rDrainResponse\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\"\xd2\x01\n\x06Status\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\r\x12$\n\x07sending\x18\x06 \x01(\x0b\x32\x13.headway.v1.Sending\x12)\n\x07tunnels\x18\x07 \x03(\x0b\x32\x18.headway.v1.TunnelStatus\x12\'\n\x06routes\x18\x08 \x03(\x0b\x32\x17.headway.v1.RouteStatus\"^\n\x07Sending\x12\x11\n\tdirection\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\x1a\n\x12\x63ongestion_control\x18\x03 \x01(\t\x12\x11\n\ttransport\x18\x04 \x01(\t\"\xb1\x01\n\x0cTunnelStatus\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.headway.v1.TunnelState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\r\x12$\n\x04path\x18\x05 \x01(\x0b\x32\x16.headway.v1.PathStatus\x12&\n\x04load\x18\x06 \x01(\x0b\x32\x18.headway.v1.ReportedLoad\"\xbe\x01\n\nPathStatus\x12\r\n\x05rtt_s\x18\x01 \x01(\x01\x12\x11\n\tmin_rtt_s\x18\x02 \x01(\x01\x12\x1f\n\x17\x63ongestion_window_bytes\x18\x03 \x01(\x04\x12\x17\n\x0f\x62ytes_in_flight\x18\x04 \x01(\x04\x12\x16\n\x0e\x64\x61tagram_bytes\x18\x05 \x01(\r\x12\"\n\x15\x64\x65livery_rate_bytes_s\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x18\n\x16_delivery_rate_bytes_s\"@\n\x0cReportedLoad\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x0f\n\x07serving\x18\x03 \x01(\x08\",\n\x0bRouteStatus\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t*P\n\x0bTunnelState\x12\x1c\n\x18TUNNEL_STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nCONNECTING\x10\x01\x12\t\n\x05READY\x10\x02\x12\x08\n\x04LOST\x10\x03\x32\xe8\x02\n\x07\x43ontrol\x12=\n\tGetStatus\x12\x1c.headway.v1.GetStatusRequest\x1a\x12.headway.v1.Status\x12\x43\n\x0bWatchStatus\x12\x1e.headway.v1.WatchStatusRequest\x1a\x12.headway.v1.Status0\x01\x12Q\n\x0cSetScheduler\x12\x1f.headway.v1.SetSchedulerRequest\x1a .headway.v1.SetSchedulerResponse\x12H\n\tSetPolicy\x12\x1c.headway.v1.SetPolicyRequest\x1a\x1d.headway.v1.SetPolicyResponse\x12<\n\x05\x44rain\x12\x18.headway.v1.DrainRequest\x1a\x19.headway.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headway/v1/control.proto\x12\nheadway.v1\"\x12\n\x10GetStatusRequest\"(\n\x12WatchStatusRequest\x12\x12\n\ninterval_s\x18\x01 \x01(\x01\"#\n\x13SetSchedulerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x14SetSchedulerResponse\x12\x10\n\x08previous\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\"1\n\x10SetPolicyRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\"5\n\x11SetPolicyResponse\x12\x10\n\x08previous\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\"\x0e\n\x0c\x44rainRequest\"\x1e\n\rDrainResponse\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\"\xda\x02\n\x06Status\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\r\x12$\n\x07sending\x18\x06 \x01(\x0b\x32\x13.headway.v1.Sending\x12)\n\x07tunnels\x18\x07 \x03(\x0b\x32\x18.headway.v1.TunnelStatus\x12\'\n\x06routes\x18\x08 \x03(\x0b\x32\x17.headway.v1.RouteStatus\x12\x14\n\x07serving\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x0f\n\x07\x63lock_s\x18\n \x01(\x01\x12(\n\x07\x63lasses\x18\x0b \x03(\x0b\x32\x17.headway.v1.ClassStatus\x12)\n\x07tritons\x18\x0c \x03(\x0b\x32\x18.headway.v1.TritonStatusB\n\n\x08_serving\"\xa6\x02\n\x0b\x43lassStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\ndeadline_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07on_time\x18\x03 \x01(\x04\x12\x0c\n\x04late\x18\x04 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x04\x12\x0f\n\x07refused\x18\x06 \x01(\x04\x12\x11\n\tcancelled\x18\x07 \x01(\x04\x12\x33\n\x06missed\x18\x08 \x03(\x0b\x32#.headway.v1.ClassStatus.MissedEntry\x12*\n\x07latency\x18\t \x01(\x0b\x32\x19.headway.v1.RecentLatency\x1a-\n\x0bMissedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x42\r\n\x0b_deadline_s\"l\n\rRecentLatency\x12\x10\n\x08window_s\x18\x01 \x01(\x01\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x04\x12\x12\n\x05p50_s\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05p99_s\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_p50_sB\x08\n\x06_p99_s\"-\n\x0cTritonStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x08\"\x86\x01\n\x07Sending\x12\x11\n\tdirection\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\x1a\n\x12\x63ongestion_control\x18\x03 \x01(\t\x12\x11\n\ttransport\x18\x04 \x01(\t\x12&\n\x05queue\x18\x05 \x01(\x0b\x32\x17.headway.v1.QueueStatus\"[\n\x0bQueueStatus\x12\x0f\n\x07streams\x18\x01 \x01(\r\x12\x15\n\rstreams_ready\x18\x02 \x01(\r\x12\x15\n\rpending_bytes\x18\x03 \x01(\x04\x12\r\n\x05modes\x18\x04 \x03(\t\"\xd9\x01\n\x0cTunnelStatus\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.headway.v1.TunnelState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\r\x12$\n\x04path\x18\x05 \x01(\x0b\x32\x16.headway.v1.PathStatus\x12&\n\x04load\x18\x06 \x01(\x0b\x32\x18.headway.v1.ReportedLoad\x12&\n\x05queue\x18\x07 \x01(\x0b\x32\x17.headway.v1.QueueStatus\"\x9a\x02\n\nPathStatus\x12\r\n\x05rtt_s\x18\x01 \x01(\x01\x12\x11\n\tmin_rtt_s\x18\x02 \x01(\x01\x12\x1f\n\x17\x63ongestion_window_bytes\x18\x03 \x01(\x04\x12\x17\n\x0f\x62ytes_in_flight\x18\x04 \x01(\x04\x12\x16\n\x0e\x64\x61tagram_bytes\x18\x05 \x01(\r\x12\"\n\x15\x64\x65livery_rate_bytes_s\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0csent_packets\x18\x07 \x01(\x04\x12\x14\n\x0clost_packets\x18\x08 \x01(\x04\x12\x14\n\x0clate_packets\x18\t \x01(\x04\x12\x18\n\x10\x63ongestion_state\x18\n \x01(\tB\x18\n\x16_delivery_rate_bytes_s\"@\n\x0cReportedLoad\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x0f\n\x07serving\x18\x03 \x01(\x08\"\xdc\x01\n\x0bRouteStatus\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12&\n\x05guard\x18\x03 \x01(\x0b\x32\x17.headway.v1.GuardStatus\x12/\n\ncandidates\x18\x04 \x03(\x0b\x32\x1b.headway.v1.CandidateStatus\x12-\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x1c.headway.v1.RouteClassStatus\x12\x0f\n\x07waiting\x18\x06 \x01(\r\x12\x15\n\rwaiting_bytes\x18\x07 \x01(\x04\"\x9f\x01\n\x0bGuardStatus\x12\x11\n\tdecisions\x18\x01 \x01(\x04\x12\x39\n\tfallbacks\x18\x02 \x03(\x0b\x32&.headway.v1.GuardStatus.FallbacksEntry\x12\x10\n\x08unusable\x18\x03 \x01(\t\x1a\x30\n\x0e\x46\x61llbacksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x97\x02\n\x0f\x43\x61ndidateStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06triton\x18\x02 \x01(\t\x12\x0f\n\x07quality\x18\x03 \x01(\x01\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x10\n\x08requests\x18\x05 \x01(\x04\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x0f\n\x07waiting\x18\x07 \x01(\r\x12\x10\n\x08\x66inished\x18\x08 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\t \x01(\x04\x12\x12\n\nerror_rate\x18\n \x01(\x01\x12\x11\n\tslow_down\x18\x0b \x01(\x01\x12\x16\n\tlatency_s\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08gpu_load\x18\r \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_latency_sB\x0b\n\t_gpu_load\"A\n\x10RouteClassStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\r\n\x05worth\x18\x03 \x01(\x01*P\n\x0bTunnelState\x12\x1c\n\x18TUNNEL_STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nCONNECTING\x10\x01\x12\t\n\x05READY\x10\x02\x12\x08\n\x04LOST\x10\x03\x32\xe8\x02\n\x07\x43ontrol\x12=\n\tGetStatus\x12\x1c.headway.v1.GetStatusRequest\x1a\x12.headway.v1.Status\x12\x43\n\x0bWatchStatus\x12\x1e.headway.v1.WatchStatusRequest\x1a\x12.headway.v1.Status0\x01\x12Q\n\x0cSetScheduler\x12\x1f.headway.v1.SetSchedulerRequest\x1a .headway.v1.SetSchedulerResponse\x12H\n\tSetPolicy\x12\x1c.headway.v1.SetPolicyRequest\x1a\x1d.headway.v1.SetPolicyResponse\x12<\n\x05\x44rain\x12\x18.headway.v1.DrainRequest\x1a\x19.headway.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headway.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TUNNELSTATE']._serialized_start=1148
-  _globals['_TUNNELSTATE']._serialized_end=1228
+  _globals['_CLASSSTATUS_MISSEDENTRY']._loaded_options = None
+  _globals['_CLASSSTATUS_MISSEDENTRY']._serialized_options = b'8\001'
+  _globals['_GUARDSTATUS_FALLBACKSENTRY']._loaded_options = None
+  _globals['_GUARDSTATUS_FALLBACKSENTRY']._serialized_options = b'8\001'
+  _globals['_TUNNELSTATE']._serialized_start=2692
+  _globals['_TUNNELSTATE']._serialized_end=2772
   _globals['_GETSTATUSREQUEST']._serialized_start=40
   _globals['_GETSTATUSREQUEST']._serialized_end=58
   _globals['_WATCHSTATUSREQUEST']._serialized_start=60
@@ -50,17 +54,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAINRESPONSE']._serialized_start=322
   _globals['_DRAINRESPONSE']._serialized_end=352
   _globals['_STATUS']._serialized_start=355
-  _globals['_STATUS']._serialized_end=565
-  _globals['_SENDING']._serialized_start=567
-  _globals['_SENDING']._serialized_end=661
-  _globals['_TUNNELSTATUS']._serialized_start=664
-  _globals['_TUNNELSTATUS']._serialized_end=841
-  _globals['_PATHSTATUS']._serialized_start=844
-  _globals['_PATHSTATUS']._serialized_end=1034
-  _globals['_REPORTEDLOAD']._serialized_start=1036
-  _globals['_REPORTEDLOAD']._serialized_end=1100
-  _globals['_ROUTESTATUS']._serialized_start=1102
-  _globals['_ROUTESTATUS']._serialized_end=1146
-  _globals['_CONTROL']._serialized_start=1231
-  _globals['_CONTROL']._serialized_end=1591
+  _globals['_STATUS']._serialized_end=701
+  _globals['_CLASSSTATUS']._serialized_start=704
+  _globals['_CLASSSTATUS']._serialized_end=998
+  _globals['_CLASSSTATUS_MISSEDENTRY']._serialized_start=938
+  _globals['_CLASSSTATUS_MISSEDENTRY']._serialized_end=983
+  _globals['_RECENTLATENCY']._serialized_start=1000
+  _globals['_RECENTLATENCY']._serialized_end=1108
+  _globals['_TRITONSTATUS']._serialized_start=1110
+  _globals['_TRITONSTATUS']._serialized_end=1155
+  _globals['_SENDING']._serialized_start=1158
+  _globals['_SENDING']._serialized_end=1292
+  _globals['_QUEUESTATUS']._serialized_start=1294
+  _globals['_QUEUESTATUS']._serialized_end=1385
+  _globals['_TUNNELSTATUS']._serialized_start=1388
+  _globals['_TUNNELSTATUS']._serialized_end=1605
+  _globals['_PATHSTATUS']._serialized_start=1608
+  _globals['_PATHSTATUS']._serialized_end=1890
+  _globals['_REPORTEDLOAD']._serialized_start=1892
+  _globals['_REPORTEDLOAD']._serialized_end=1956
+  _globals['_ROUTESTATUS']._serialized_start=1959
+  _globals['_ROUTESTATUS']._serialized_end=2179
+  _globals['_GUARDSTATUS']._serialized_start=2182
+  _globals['_GUARDSTATUS']._serialized_end=2341
+  _globals['_GUARDSTATUS_FALLBACKSENTRY']._serialized_start=2293
+  _globals['_GUARDSTATUS_FALLBACKSENTRY']._serialized_end=2341
+  _globals['_CANDIDATESTATUS']._serialized_start=2344
+  _globals['_CANDIDATESTATUS']._serialized_end=2623
+  _globals['_ROUTECLASSSTATUS']._serialized_start=2625
+  _globals['_ROUTECLASSSTATUS']._serialized_end=2690
+  _globals['_CONTROL']._serialized_start=2775
+  _globals['_CONTROL']._serialized_end=3135
 # @@protoc_insertion_point(module_scope)

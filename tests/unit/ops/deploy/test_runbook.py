@@ -14,14 +14,17 @@ from ops.deploy.metrics_used import DASHBOARD, OPS, panels, rules
 from proxy.cli import app
 from proxy.telemetry.call_metrics import MISS_PLACES
 from proxy.telemetry.stages import STAGES
+from proxy.top.ends import End
+from proxy.top.screen import screen
+from tests.unit.top.statuses import daemon_status, proxy_status
 
 TEXT = (OPS / "runbook.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
 COMMANDS = sorted(
     {
         line.strip()
-        for line in re.findall(r"(?<![\w/.-])headway ((?:ctl|check|certs)\b[^`#\n…|]*)", TEXT)
-        if line.strip() != "certs"  # a word in a sentence
+        for line in re.findall(r"(?<![\w/.-])headway ((?:ctl|check|certs|top|trace)\b[^`#\n…|]*)", TEXT)
+        if line.strip() not in {"certs", "ctl", "top", "trace"}  # named in a sentence
     }
 )
 
@@ -53,6 +56,16 @@ def test_its_panels_are_on_the_dashboard() -> None:
     assert len(named) > 15
     short = {"In flight": "Congestion window", "Slack that is left": "Slack that is left, 5th percentile"}
     assert {short.get(name, name) for name in named} <= titles
+
+
+def test_its_words_for_headway_top_are_on_the_page() -> None:
+    ends = [End("x:1"), End("x:2")]
+    for end, status in zip(ends, (proxy_status(), daemon_status()), strict=True):
+        end.heard(status, at=0.0)
+    page = "\n".join(line.plain for line in screen(ends, width=300, height=None, now=0.0, interval_s=1.0))
+    named = set(re.findall(r"(?<!\*)\*([a-z][^*]+)\*(?!\*)", PROSE))
+    assert len(named) > 8
+    assert named <= {word for word in named if word in page}
 
 
 def test_its_alerts_are_the_rules() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from policies.profile import Profile
+from policies.profile import Profile, TokenProfile
 from policies.selection.base import Candidate, Request
 from policies.selection.infaas import Infaas, InfaasSettings
 
@@ -37,6 +37,13 @@ def test_a_class_may_ask_for_another_quality() -> None:
     busy = [replace(SMALL, running=1), replace(LARGE, running=1)]
     assert policy.choose(Request("llm", "realtime"), busy, now=0.0).candidate == 1
     assert policy.choose(Request("llm", "bulk"), busy, now=0.0).candidate == 0
+
+
+def test_token_streams_have_room_for_as_many_as_run_at_once() -> None:
+    tokens = TokenProfile(0.001, 0.02, ((1, 0.02), (8, 0.02)), max_sequences=8)
+    streams = Candidate("streams", "a", 1.0, running=6, profile=Profile(((1, 2.0),), tokens=tokens))  # 4 requests/s
+    policy = Infaas(InfaasSettings(window_s=2.0))
+    assert policy.choose(Request("llm"), [SMALL, streams], now=0.0).reason == "load 0.75"
 
 
 def test_the_window_says_when_a_candidate_is_full() -> None:

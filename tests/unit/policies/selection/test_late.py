@@ -5,7 +5,8 @@ import math
 import pytest
 
 from policies.profile import Profile, TokenProfile
-from policies.selection.late import LatePlanner, LateSettings, Plan
+from policies.selection.late import LatePlanner, Plan
+from policies.selection.late_model import LateSettings
 
 LARGE, SMALL = 0, 1
 LARGE_PROFILE = Profile(((1, 0.4), (4, 1.0)))
@@ -16,12 +17,12 @@ BOTH = (True, True)
 def planner(
     *, large: Profile = LARGE_PROFILE, small: Profile = SMALL_PROFILE, settings: LateSettings | None = None
 ) -> LatePlanner:
-    return LatePlanner([(0.8, large), (0.4, small)], settings or LateSettings(least_lead_s=0.0))
+    return LatePlanner([(0.8, large), (0.4, small)], settings or LateSettings(margin_sigmas=1.0, least_lead_s=0.0))
 
 
 def holding(held: LatePlanner, *requests: tuple[str, float], weight: float = 1.0) -> LatePlanner:
-    for key, last_at in requests:
-        held.hold(key, last_at=last_at, weight=weight)
+    for key, due_at in requests:
+        held.hold(key, due_at=due_at, weight=weight)
     return held
 
 
@@ -40,7 +41,9 @@ def test_a_model_with_a_queue_delay_gathers_a_batch_when_it_is_idle() -> None:
 
 def test_the_next_batch_goes_before_the_running_one_is_predicted_to_end() -> None:
     uncertain = Profile(((1, 0.4), (4, 1.0)), deviation=0.1)
-    held = holding(planner(large=uncertain, settings=LateSettings(lead_sigmas=2.0)), ("a", 9.0), ("b", 9.0))
+    held = holding(
+        planner(large=uncertain, settings=LateSettings(margin_sigmas=1.0, lead_sigmas=2.0)), ("a", 9.0), ("b", 9.0)
+    )
     first = held.plan(BOTH, now=0.0)
     assert first.again_at == pytest.approx(0.4 - 2 * 0.04)
     assert held.plan(BOTH, now=0.3).sends == []
@@ -72,8 +75,8 @@ def test_what_the_best_model_cannot_finish_in_time_goes_to_the_next() -> None:
 
 def test_of_too_many_the_lightest_and_then_the_most_urgent_is_left_to_the_next_model() -> None:
     held = planner()
-    held.hold("light", last_at=0.45, weight=1.0)
-    held.hold("heavy", last_at=0.45, weight=2.0)
+    held.hold("light", due_at=0.45, weight=1.0)
+    held.hold("heavy", due_at=0.45, weight=2.0)
     assert held.plan(BOTH, now=0.0).sends == [("heavy", LARGE), ("light", SMALL)]
     held = holding(planner(), ("urgent", 0.44), ("later", 0.45))
     assert held.plan(BOTH, now=0.0).sends == [("later", LARGE), ("urgent", SMALL)]
@@ -87,7 +90,7 @@ def test_a_batch_is_as_large_as_its_most_urgent_member_allows() -> None:
     assert [key for key, _ in held.plan((True, False), now=0.4).sends] == ["b", "c", "d"]
     held = holding(planner(), ("first", 9.0))
     held.plan((True, False), now=0.0)
-    held.hold("a", last_at=1.1, weight=3.0)
+    held.hold("a", due_at=1.1, weight=3.0)
     holding(held, ("b", 3.0), ("c", 3.0), ("d", 3.0))
     assert [key for key, _ in held.plan((True, False), now=0.4).sends] == ["a", "b"]
 
@@ -116,9 +119,9 @@ def test_what_is_too_late_for_every_model_is_refused() -> None:
 
 def test_a_request_stays_off_the_models_that_it_is_barred_from() -> None:
     held = planner()
-    held.hold("a", last_at=9.0, weight=1.0, barred={LARGE})
+    held.hold("a", due_at=9.0, weight=1.0, barred={LARGE})
     assert held.plan(BOTH, now=0.0).sends == [("a", SMALL)]
-    held.hold("a", last_at=9.0, weight=1.0)
+    held.hold("a", due_at=9.0, weight=1.0)
     assert held.plan(BOTH, now=0.0).sends == [("a", LARGE)]
 
 
@@ -157,3 +160,18 @@ def test_a_model_that_takes_less_than_its_profile_gets_its_batches_sooner() -> N
     held.discard("d")
     holding(held, ("e", 99.0))
     assert held.plan(BOTH, now=0.3).again_at == pytest.approx(0.3 + 0.4 * 0.95)
+
+
+def test_where_the_way_back_varies_something_is_kept_in_hand() -> None:
+    settings = LateSettings(margin_sigmas=0.0, least_lead_s=0.0, way_back_deviations=2.0)
+    held = planner(settings=settings)
+    held.hold("a", due_at=0.45, way_back_deviation_s=0.05, weight=1.0)
+    assert held.plan(BOTH, now=0.0).sends == [("a", SMALL)]
+    held.hold("b", due_at=0.45, way_back_deviation_s=0.02, weight=1.0)
+    assert held.plan(BOTH, now=0.0).sends == [("b", LARGE)]
+
+
+def test_the_last_model_takes_what_has_nothing_in_hand() -> None:
+    held = planner()
+    held.hold("a", due_at=0.15, way_back_deviation_s=1.0, weight=1.0)
+    assert held.plan(BOTH, now=0.0) == Plan([("a", SMALL)], (), math.inf)

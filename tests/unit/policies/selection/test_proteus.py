@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies.profile import Profile
+from policies.profile import Profile, TokenProfile
 from policies.selection.base import Arrivals, Candidate, Request
 from policies.selection.draws import SplitMix64
 from policies.selection.proteus import ProteusLite, ProteusSettings
@@ -27,6 +27,14 @@ def test_the_best_is_filled_first(rate: float, shares: tuple[float, float]) -> N
     policy = ProteusLite()
     asked(policy, rate)
     assert policy.log_data() == {"shares": shares}
+
+
+def test_of_token_streams_as_many_are_counted_as_run_at_once() -> None:
+    tokens = TokenProfile(0.001, 0.02, ((1, 0.025), (8, 0.05)), max_sequences=8)
+    streams = Candidate("streams", "a", 0.8, profile=Profile(((1, 2.0),), tokens=tokens))  # 8 in 4 s
+    policy = ProteusLite(ProteusSettings(utilisation=1.0))
+    policy.choose(Request("llm", deadline_at=1.0, arrivals=Arrivals(0.0, 4.0)), [SMALL, streams], now=0.0)
+    assert policy.log_data() == {"shares": (0.5, 0.5)}
 
 
 def test_requests_are_spread_by_the_shares_and_the_rest_is_shed() -> None:

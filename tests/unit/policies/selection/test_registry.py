@@ -13,6 +13,7 @@ def test_known_names() -> None:
         "greedy",
         "greedy_earliest",
         "infaas",
+        "late",
         "latest_finish",
         "least_loaded",
         "least_positive_headroom",

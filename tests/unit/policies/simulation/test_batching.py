@@ -68,6 +68,42 @@ def test_preferred_sizes_go_first_and_the_rest_after_the_delay(bench: Any) -> No
     assert bench.log == [("answered", (0, 1), 0.0, 1.5), ("answered", (2,), 0.0, 2.5)]
 
 
+def test_without_a_delay_a_preferred_size_closes_a_batch_while_it_waits(bench: Any) -> None:
+    batching = model(bench, replace(PROFILE, preferred=(2, 4)))
+    submit(batching, 0, 1, 2, 3, 4, 5, at=0.0)
+    bench.run(batching)
+    assert bench.log == [
+        ("answered", (0,), 0.0, 1.0),
+        ("answered", (1, 2), 0.0, 2.5),
+        ("answered", (3, 4), 0.0, 4.0),
+        ("answered", (5,), 0.0, 5.0),
+    ]
+
+
+def test_no_more_than_two_batches_are_made_ahead(bench: Any) -> None:
+    batching = model(bench, replace(PROFILE, preferred=(2, 4)))
+    submit(batching, *range(11), at=0.0)
+    bench.run(batching)
+    assert [entry[1] for entry in bench.log] == [(0,), (1, 2), (3, 4, 5, 6), (7, 8, 9, 10)]
+
+
+def test_past_the_delay_a_batch_grows_beyond_preferred_sizes(bench: Any) -> None:
+    batching = model(bench, replace(PROFILE, batch_delay_s=0.2, preferred=(2,)))
+    submit(batching, 0, 1, at=0.0)
+    bench.run(batching, {0.1: partial(submit, batching, 2, 3, 4, at=0.1)})
+    assert bench.log == [("answered", (0, 1), 0.0, 1.5), ("answered", (2, 3, 4), 0.0, 3.5)]
+
+
+def test_one_withdrawn_from_a_batch_that_waits_leaves_it(bench: Any) -> None:
+    batching = model(bench, replace(PROFILE, preferred=(2,)))
+    submit(batching, 0, 1, 2, 3, at=0.0)
+    for key in (1, 2, 3):
+        batching.withdraw(key)
+    assert repr(batching) == "<BatchingModel 0 0 queued, batches [[0]]>"
+    bench.run(batching)
+    assert bench.log == [("answered", (0,), 0.0, 1.0)]
+
+
 def test_a_withdrawn_request_leaves_the_queue_but_not_its_batch(bench: Any) -> None:
     batching = model(bench)
     submit(batching, 0, 1, 2, at=0.0)

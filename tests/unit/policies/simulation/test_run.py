@@ -51,6 +51,12 @@ def test_deciding_late_ends_every_request_and_earns_more_than_greedy() -> None:
     assert result.score > run(SHORT, make_policy("greedy"), 1).score
 
 
+def test_a_policy_that_decides_late_has_requests_wait_but_for_token_streams() -> None:
+    assert run(SHORT, make_policy("late"), 1) == run_late(SHORT, 1)
+    tokens = replace(read_workload("tokens"), seconds=2.0)
+    assert run(tokens, make_policy("late"), 1) == replace(run(tokens, make_policy("greedy"), 1), policy="late")
+
+
 def test_token_streams_are_not_decided_late() -> None:
     with pytest.raises(ValueError, match="streams tokens"):
         run_late(read_workload("tokens"), 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from policies.selection.base import Candidate, Choice, Request
-from policies.selection.late import LateSettings
+from policies.selection.late_model import LateSettings
 from policies.simulation.results import FAILED, SHED
 from policies.simulation.simulator import Simulation
 from policies.simulation.workload import Event, RequestClass, Workload

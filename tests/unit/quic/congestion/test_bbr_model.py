@@ -101,6 +101,24 @@ def test_three_rounds_without_growth_fill_the_pipe() -> None:
     assert (path.full_bw_reached, path.full_bw_now) == (True, False)
 
 
+def test_fewer_rounds_are_enough_for_who_asks() -> None:
+    path = model()
+    rounds(path, 2, 100_000.0)
+    assert not path.full_bw_reached
+    path.update_round(sample(prior_delivered=20 * SIZE), 30 * SIZE)
+    path.check_full_bw(sample(), rounds=2)
+    assert path.full_bw_reached
+
+
+def test_a_tenth_lost_is_heavy() -> None:
+    path = model()
+    path.update_round(sample(delivered=90 * SIZE), 90 * SIZE)
+    path.note_loss(10 * SIZE, 90 * SIZE)
+    assert not path.round_lost_heavily()
+    path.note_loss(SIZE, 90 * SIZE)
+    assert path.round_lost_heavily()
+
+
 def test_few_losses_change_no_bound_and_many_do() -> None:
     path = model()
     rounds(path, 3, 100_000)
@@ -136,6 +154,17 @@ def test_a_round_trip_nearly_as_short_makes_a_probe_needless() -> None:
         path.update_min_rtt(0.103, now=float(second))
         assert not path.probe_rtt_expired
     assert path.min_rtt == 0.1
+
+
+def test_a_short_packet_s_round_trip_is_confirmed_by_a_long_one_s() -> None:
+    path = model()
+    path.update_max_bw(sample(100_000.0))  # 10 ms a packet
+    path.update_min_rtt(0.1, now=0.0)
+    for second in range(1, 60):
+        path.update_min_rtt(0.112, now=float(second))
+        assert not path.probe_rtt_expired
+    path.update_min_rtt(0.115, now=66.0)
+    assert path.probe_rtt_expired
 
 
 def test_on_a_short_way_a_millisecond_is_no_queue() -> None:

@@ -50,7 +50,7 @@ def test_every_controller_tells_what_the_path_delivers(make: Make, control: str)
 def test_what_a_connection_tells_of_its_sending(make: Make) -> None:
     bottleneck = make(POSTER)
     flow = bottleneck.add_flow("bbr")
-    bottleneck.run(0.9)
+    bottleneck.run(0.5)
     path = flow.path()
     assert (path.congestion_control, path.congestion_state) == ("bbr", "startup")
     assert path.delivery_rate_bytes_s == math.inf

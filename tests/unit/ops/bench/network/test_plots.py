@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from ops.bench.network.grid import Cell, Row
+from ops.bench.network.grid import Cell, Row, cell_of
 from ops.bench.network.metrics import metrics
 from ops.bench.network.plots import draw, latency_cdfs, on_time_by_load, timeline, wire
 from ops.bench.network.requests import Outcome
@@ -47,6 +48,16 @@ def test_on_time_has_a_panel_for_each_congestion_control() -> None:
     line = figure.axes[0].lines[0]
     assert np.asarray(line.get_xdata()).tolist() == [1.0, 2.0]
     assert np.asarray(line.get_ydata()).tolist() == pytest.approx([100 / 3, 100 / 3])
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[1:]])
+def test_the_title_of_on_time_fits_however_many_panels_there_are(rows: list[Row]) -> None:
+    some = [entry for entry in entries(1.0, 2.0) if cell_of(entry).row in rows]
+    figure = on_time_by_load(scenario(), summarise(some, rows))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    title = figure.texts[0].get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+    assert 0 <= title.x0 < title.x1 <= figure.bbox.width
 
 
 def test_latency_has_a_row_for_each_control_and_a_column_for_each_class() -> None:

@@ -1,0 +1,255 @@
+"""The run of `end_to_end`: visit the cells that are not there yet, then tables, pictures and report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ops.bench import report
+from ops.bench.certificates import Certificates, make_certificates
+from ops.bench.end_to_end import grid, plots, timeline
+from ops.bench.end_to_end.grid import Cell
+from ops.bench.end_to_end.metrics import metrics, with_simulated
+from ops.bench.end_to_end.requests import draw_requests
+from ops.bench.end_to_end.scenario import EndToEndScenario, read_scenario
+from ops.bench.end_to_end.simulated import simulated
+from ops.bench.end_to_end.stations import CellRun, outcomes_of, run_cell
+from ops.bench.end_to_end.summary import summarise
+from ops.bench.end_to_end.tables import print_tables
+from ops.bench.end_to_end.verdict import verdicts
+from ops.bench.network.grid import Row, kernel_controls, usable
+from ops.bench.network.journal import Journal
+from ops.bench.network.run import CellError
+from ops.bench.scenario import SHIPPED, ScenarioError
+from ops.link import namespaces_permitted
+from policies.scheduling.registry import SCHEDULERS
+from proxy.cli import CONGESTION_CONTROLS
+from proxy.demo.triton_wheel import TritonMissingError, find_triton_wheel
+
+SHIPPED_SCENARIO = SHIPPED / "end-to-end.yaml"
+
+TRIES = 2
+"""How often a cell is tried before it counts as failed."""
+
+STARVED_SHARE = 0.3
+"""Of a cell's time. Of 33 cells over QUIC with bbr whose proxy and daemon waited less than that for a core, 31 scored
+within 5 points of the simulator; of 39 that waited longer 29 did, and up to 24 points were missing."""
+
+SHARED = ("outcomes", "fingerprint", "samples", "decisions")
+"""What stands in the journal only."""
+
+Run = Callable[[Cell], Awaitable[CellRun]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this experiment."""
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link and Triton"
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
+    parser.add_argument("--seeds", type=_list_of(int), metavar="N,…")
+    parser.add_argument("--policies", type=_list_of(str), metavar="NAME,…")
+    parser.add_argument(
+        "--only", type=_list_of(str), metavar="TEXT,…", help="columns whose name has one of these: quic/edf, bbr, tcp"
+    )
+    parser.add_argument("--again", action="store_true", help="measure those anew that were short of CPU time")
+    parser.add_argument("--show", action="store_true", help="measure nothing; tables and pictures of what is there")
+
+
+def _list_of(kind: type[str | int]) -> Any:
+    def read(text: str) -> list[str | int]:
+        return [kind(item) for item in text.split(",")]
+
+    read.__name__ = f"comma-separated {kind.__name__}"
+    return read
+
+
+def _over(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line lays on the file."""
+    over: dict[str, Any] = {}
+    if arguments.policies is not None:
+        over["cells"] = {"policy": arguments.policies}
+    if arguments.seeds is not None:
+        over["seeds"] = arguments.seeds
+    return over
+
+
+async def run(arguments: argparse.Namespace, console: Console, out: Path) -> report.Report:
+    """Measure, show, draw, and return the report. Raises `ScenarioError`."""
+    scenario = read_scenario(arguments.scenario or SHIPPED_SCENARIO, quick=arguments.quick, over=_over(arguments))
+    if arguments.jobs < 1:
+        raise ScenarioError(f"--jobs: {arguments.jobs} is not a number of cells")
+    if not arguments.show:
+        _check_machine()
+    columns, unavailable = _columns(scenario, arguments.only or [""])
+    for name, reason in unavailable.items():
+        console.print(f"left out: {name}: {reason}", highlight=False, markup=False)
+    wanted = grid.cells(scenario, columns)
+    journal = Journal(
+        out / "cells.jsonl", fingerprint=scenario.fingerprint(), cell_of=grid.cell_of, fresh=arguments.fresh
+    )
+    there = sum(cell in journal.entries for cell in wanted)
+    todo = (
+        [] if arguments.show else [cell for cell in wanted if _is_due(journal.entries.get(cell), again=arguments.again)]
+    )
+    if there:
+        console.print(f"{there} of {len(wanted)} cells are there from before", highlight=False)
+    visit = Visit(journal, console, commit=report.commit())
+    try:
+        with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
+            certificates = make_certificates(Path(name))
+            run_one = functools.partial(
+                _run, scenario=scenario, certificates=certificates, directory=Path(name), out=out
+            )
+            await visit.all(todo, run_one, jobs=arguments.jobs)
+    except asyncio.CancelledError:
+        kept = sum(cell in journal.entries for cell in wanted)
+        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
+        raise
+    entries = _entries(scenario, wanted, journal, console)
+    found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
+    said = verdicts(entries, found)
+    print_tables(found, columns, said, console)
+    pictures = [*plots.draw(scenario, entries, found, out), *timeline.draw(scenario, entries, out)] if entries else []
+    for file in pictures:
+        console.print(f"picture: {file}", highlight=False, markup=False)
+    short = [str(grid.cell_of(entry)) for entry in entries if starved(entry)]
+    if short:
+        console.print(
+            f"{len(short)} of {len(entries)} cells were short of CPU time (fewer --jobs, or an idle machine): "
+            + "; ".join(short[:3]),
+            highlight=False,
+            style="yellow",
+        )
+    for cell, reason in visit.failed.items():
+        console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
+    notes = {
+        "unavailable": unavailable,
+        "verdicts": said,
+        "starved": short,
+        "failed": [{**cell.as_json(), "reason": reason} for cell, reason in visit.failed.items()],
+        "commits": sorted({str(entry["commit"]) for entry in entries}),
+    }
+    return report.Report(
+        "end_to_end",
+        dict(scenario.source),
+        cells=[{key: value for key, value in entry.items() if key not in SHARED} for entry in entries],
+        summary=found,
+        notes=notes,
+    )
+
+
+def starved(entry: Mapping[str, Any]) -> bool:
+    """Whether proxy or daemon waited for a core so long that the cell says more of the machine than of headway."""
+    waited_s = [float(seconds) for name, seconds in entry["waited_s"].items() if name in ("proxy", "daemon")]
+    return max(waited_s, default=0.0) > STARVED_SHARE * float(entry["seconds"])
+
+
+def _is_due(entry: Mapping[str, Any] | None, *, again: bool) -> bool:
+    return entry is None or (again and starved(entry))
+
+
+def _check_machine() -> None:
+    if (reason := namespaces_permitted()) is not None:
+        raise ScenarioError(f"the emulated link cannot be made here: {reason}")
+    try:
+        find_triton_wheel()
+    except TritonMissingError as error:
+        raise ScenarioError(str(error)) from error
+
+
+def _columns(scenario: EndToEndScenario, only: Sequence[str]) -> tuple[list[Row], dict[str, str]]:
+    """The columns that can be measured here, of those whose name has one of `only`, and why others can't."""
+    wanted = [column for column in scenario.columns if any(text in str(column) for text in only)]
+    if not wanted:
+        names = ", ".join(map(str, scenario.columns))
+        raise ScenarioError(f"--only: no column has {' or '.join(only)}; there are {names}")
+    return usable(
+        wanted,
+        schedulers=SCHEDULERS,
+        congestion_controls=CONGESTION_CONTROLS,
+        kernel_controls=kernel_controls(),
+    )
+
+
+def _entries(
+    scenario: EndToEndScenario, wanted: Sequence[Cell], journal: Journal[Cell], console: Console
+) -> list[dict[str, Any]]:
+    """The wanted cells that there are, with their figures and the simulator's."""
+    found = []
+    with console.status("the simulator"):
+        for cell in wanted:
+            if (entry := journal.entries.get(cell)) is not None:
+                figures = metrics(outcomes_of(entry), scenario.workloads[cell.workload])
+                found.append({**entry, "metrics": with_simulated(figures, simulated(scenario, cell))})
+    return found
+
+
+@dataclass(slots=True)
+class Visit:
+    """Runs cells, some at a time, and keeps what they bring."""
+
+    journal: Journal[Cell]
+    console: Console
+    commit: str | None = None
+    failed: dict[Cell, str] = field(default_factory=dict)
+    """With what the last try said."""
+
+    async def all(self, todo: Sequence[Cell], run_one: Run, *, jobs: int) -> None:
+        """Run every cell of `todo`; those that fail twice stand in `failed`."""
+        waiting = list(reversed(todo))
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()),
+            *(TextColumn("left:"), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            bar = progress.add_task("", total=len(todo))
+
+            async def worker() -> None:
+                while waiting:
+                    cell = waiting.pop()
+                    progress.update(bar, description=str(cell))
+                    await self._one(cell, run_one)
+                    progress.advance(bar)
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(jobs):
+                    group.create_task(worker(), name=f"cells {number}")
+
+    async def _one(self, cell: Cell, run_one: Run) -> None:
+        for number in range(TRIES):
+            try:
+                brought = await run_one(cell)
+            except CellError as error:
+                self.failed[cell] = str(error)
+                continue
+            self.failed.pop(cell, None)
+            self.journal.add(cell, brought, commit=self.commit, tries=number + 1)
+            return
+
+
+async def _run(
+    cell: Cell, *, scenario: EndToEndScenario, certificates: Certificates, directory: Path, out: Path
+) -> CellRun:
+    """Run a cell in a directory of its own, which is kept in `out` where it fails."""
+    own = Path(tempfile.mkdtemp(prefix="cell-", dir=directory))
+    requests = draw_requests(scenario.workloads[cell.workload], cell.seed)
+    try:
+        return await run_cell(cell, requests, scenario, certificates=certificates, directory=own)
+    except CellError as error:
+        (own / "reason").write_text(f"{error}\n")
+        logs = out / "failed" / str(cell).replace(" ", "-").replace("/", "-").replace(":", "-")
+        shutil.copytree(own, logs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("token", "models"))
+        raise
+    finally:
+        shutil.rmtree(own)

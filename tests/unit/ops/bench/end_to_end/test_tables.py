@@ -1,0 +1,30 @@
+import io
+
+from rich.console import Console
+
+from ops.bench.end_to_end.grid import Cell
+from ops.bench.end_to_end.summary import summarise
+from ops.bench.end_to_end.tables import print_tables
+from ops.bench.end_to_end.verdict import verdicts
+from tests.unit.ops.bench.end_to_end.pond import EDF, QUIC, TCP, entry, scenario
+
+
+def test_a_table_for_each_workload_with_the_simulator_and_the_verdict() -> None:
+    pond = scenario()
+    entries = [
+        entry(pond, Cell(policy, column, "stable", 1), late=late)
+        for policy, late in (("dqn", 0), ("static:small", 5))
+        for column in (EDF, QUIC, TCP)
+        if (policy, column) != ("static:small", TCP)
+    ]
+    summary = summarise(entries, ["stable"], ["static:small", "dqn"], (EDF, QUIC, TCP))
+    out = io.StringIO()
+    print_tables(summary, pond.columns, verdicts(entries, summary), Console(file=out, width=120))
+    text = out.getvalue()
+    assert "stable, QUIC with bbr, seeds: 1. Score" in text
+    rows = [line.split() for line in text.splitlines() if line.strip().startswith("dqn ")]
+    assert rows[0] == ["dqn", "1.000", "1.000", "1.000"]
+    assert rows[1] == ["dqn", "-50.0", "-50.0", "-50.0"]
+    assert [line.split()[-1] for line in text.splitlines() if line.strip().startswith("static:small ")] == ["–", "–"]
+    assert "dqn over TLS/TCP: 1.00 times" in text
+    assert "simulator within 5 points in 0 of 5 cells" in text

@@ -39,6 +39,7 @@ def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
             "without the chance head": without_chance,
             "without double": replace(settings, learner=replace(learner, double=False)),
             "without dueling": replace(settings, network=replace(network, dueling=False)),
+            "without averaging": replace(settings, learner=replace(learner, average_weight=1.0)),
             "n_step=1": replace(settings, reward=replace(reward, n_step=1)),
             "without a baseline": replace(settings, reward=replace(reward, baseline="none")),
             "without network delay": replace(settings, without=("network",)),
@@ -49,7 +50,7 @@ def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
                 settings,
                 without=("unposted",),
                 network=replace(network, chance=False, dueling=False),
-                learner=replace(learner, double=False),
+                learner=replace(learner, double=False, average_weight=1.0),
                 reward=replace(reward, n_step=1, baseline="none"),
             ),
         }

@@ -1,8 +1,9 @@
 """Workloads to train on: everything about them is drawn, so that what is learnt holds for models and traffic not seen.
 
-Two fifths have candidates of the usual kind (a few language models, each smaller one about three times as fast),
-jittered; the others draw latencies, batches and qualities freely. The highest rate is drawn in relation to what the
-candidates can answer, from a fifth of it to one and a half. None of the shipped workloads is among them.
+Two thirds have candidates of the usual kind (a few language models, each smaller one about three times as fast),
+jittered; a seventh streams tokens; the others draw latencies, batches and qualities freely. The highest rate is drawn
+in relation to what the candidates can answer, from a twelfth of it to one and a fifth, of a flash crowd to one and a
+half. None of the shipped workloads is among them.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ Z_P95 = 1.645
 class DomainSettings:
     """How far workloads differ."""
 
-    seconds: float = 60.0
-    """Of one episode at most."""
-    requests: float = 2000.0
+    seconds: float = 90.0
+    """Of one episode at most: with 60, the decisions at low rates were too few to learn from."""
+    requests: float = 1500.0
     """In one episode at most, roughly, but `SHORTEST_S` are played: else most decisions would be of high rates."""
     candidates: tuple[int, int] = (1, 6)
     """How many, at least and at most."""
-    streams: float = 0.1
+    few: float = 0.35
+    """Share of workloads with two or three candidates, beside those that the draw of a number gives: most routes."""
+    streams: float = 0.15
     """Share of workloads with token streams."""
     usual: float = 0.75
     """Share of the others whose candidates are of the usual kind, and share of the usual deadlines."""
@@ -67,7 +70,10 @@ class Domain:
         """A workload."""
         settings, candidates = self._settings, self._candidates
         streaming = _happens(generator, settings.streams)
-        count = int(generator.integers(settings.candidates[0], settings.candidates[1] + 1))
+        least, most = settings.candidates
+        if _happens(generator, settings.few):
+            least, most = max(least, min(2, most)), max(least, min(3, most))
+        count = int(generator.integers(least, most + 1))
         if candidates:
             streaming = candidates[0].profile.tokens is not None
         elif streaming:
@@ -78,7 +84,7 @@ class Domain:
             candidates = _any_candidates(generator, count)
         classes = _classes(generator, candidates, settings.usual, streaming=streaming)
         capacity = sum(_rate(candidate.profile, classes) for candidate in candidates)
-        high = min(capacity * _log_uniform(generator, 0.15, 1.2), settings.top_rate)
+        high = min(capacity * _log_uniform(generator, 0.08, 1.2), settings.top_rate)
         seconds = min(settings.seconds, max(SHORTEST_S, settings.requests / high))
         network = _network(generator, min(kind.traffic.deadline_s for kind in classes))
         return Workload(
@@ -243,7 +249,7 @@ def _arrivals(generator: Generator, high: float, seconds: float, *, streaming: b
     low = max(0.2, high * _log_uniform(generator, 0.02, 0.5))
     high = max(high, 1.2 * low)
     slower = 3.0 if streaming else 1.0
-    kind = generator.choice(["stable", "unpredictable", "mmpp", "diurnal", "flash"], p=[0.3, 0.4, 0.12, 0.09, 0.09])
+    kind = generator.choice(["stable", "unpredictable", "mmpp", "diurnal", "flash"], p=[0.27, 0.35, 0.13, 0.09, 0.16])
     if kind == "stable":
         rates = [_log_uniform(generator, low, high) for _ in range(5)]
         return Stable(tuple(rates), hold=generator.uniform(8.0, 30.0))

@@ -1,4 +1,4 @@
-"""One step of learning: double DQN with a target network that follows slowly."""
+"""One step of learning: double DQN with a target network that follows slowly, and the average that is kept."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from policies.dqn.replay import Batch
 
 SHED_LOGIT = -30.0
 """What is refused is not in time."""
+FORGET = 10
+"""After s steps the average reaches back over the last tenth of them, until that is as long as the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
     """How it learns."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 7e-4
     """Of Adam, at the beginning; it falls linearly."""
-    last_learning_rate: float = 2e-5
+    last_learning_rate: float = 1e-5
     """At the end."""
     target_weight: float = 0.01
     """How far the target network goes towards the other at each step."""
+    average_weight: float = 5e-4
+    """How far the average of the parameters, which is what is kept, goes towards the network at each step. At the
+    beginning it goes further, so that it does not remember the parameters before the first step."""
     double: bool = True
     """The next action is chosen by the network and valued by the target (van Hasselt et al. 2016), else both by the
     target."""
@@ -63,18 +68,21 @@ class Learner:
         self.network = QNetwork(network)
         self.target = copy.deepcopy(self.network)
         self.target.requires_grad_(requires_grad=False)
+        self.average = copy.deepcopy(self.target)
+        """Polyak's average of the network over the last 1 / `average_weight` steps: it has less of the noise of single
+        steps than the network and the target."""
+        self._steps = 0
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, eps=1e-5, fused=True)
         self._loss = nn.HuberLoss(delta=settings.huber)
         self._parameters = list(self.network.parameters())
         self._target_parameters = list(self.target.parameters())
+        self._average_parameters = list(self.average.parameters())
 
-    def act(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The best action for each."""
+    def values(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Q-values of all actions, a row for each observation; of those that are masked far below all others."""
         with torch.inference_mode():
-            best: NDArray[np.int64] = (
-                self.network(torch.from_numpy(observations), torch.from_numpy(masks)).argmax(1).numpy()
-            )
-        return best
+            made: NDArray[np.float32] = self.network(torch.from_numpy(observations), torch.from_numpy(masks)).numpy()
+        return made
 
     def learn(self, batch: Batch, *, progress: float) -> Learnt:
         """One step; `progress` is the share of the training that is done."""
@@ -97,9 +105,14 @@ class Learner:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, settings.gradient_norm)
         self._optimiser.step()
+        self._steps += 1
+        average_weight = max(settings.average_weight, 1 / (1 + self._steps / FORGET))
         with torch.no_grad():
-            for target, parameter in zip(self._target_parameters, self._parameters, strict=True):
+            for target, average, parameter in zip(
+                self._target_parameters, self._average_parameters, self._parameters, strict=True
+            ):
                 target.lerp_(parameter, settings.target_weight)
+                average.lerp_(parameter, average_weight)
             values = values.detach()
             error = (values - targets).abs().mean()
             return Learnt(loss.item(), chance_loss.item(), values.mean().item(), error.item(), norm.item())
@@ -118,6 +131,8 @@ class Learner:
         return {
             "network": self.network.state_dict(),
             "target": self.target.state_dict(),
+            "average": self.average.state_dict(),
+            "steps": self._steps,
             "optimiser": self._optimiser.state_dict(),
         }
 
@@ -125,4 +140,6 @@ class Learner:
         """As it was."""
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
+        self.average.load_state_dict(state["average"])
+        self._steps = int(state["steps"])
         self._optimiser.load_state_dict(state["optimiser"])

@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 
 class Transition(NamedTuple):
-    """A decision, what came of it and of the next n - 1, and the decision after those."""
+    """A decision, what came of it and of up to n - 1 after it, and the decision after those."""
 
     observation: Observation
     mask: Mask
@@ -31,13 +31,14 @@ class Transition(NamedTuple):
 
 
 class _Decision:
-    __slots__ = ("action", "at", "baseline", "mask", "observation", "reward")
+    __slots__ = ("action", "at", "baseline", "explored", "mask", "observation", "reward")
 
     def __init__(self, observation: Observation, mask: Mask, at: float) -> None:
         self.observation = observation
         self.mask = mask
         self.at = at
         self.action = -1
+        self.explored = False
         self.reward: float | None = None
         self.baseline = 0.0
 
@@ -46,8 +47,9 @@ class Trajectory:
     """One episode's decisions until their n-step returns are known.
 
     A reward belongs to its decision, when it became known does not count: the discount is exp(-t / `tau_s`) with the
-    virtual time t from the decision to the one that is rewarded. The last n decisions of an episode are left out, since
-    nothing follows that could be learnt.
+    virtual time t from the decision to the one that is rewarded. A return ends before a decision that explored:
+    what came of that would be put down to the first, though the policy would not have taken it (Watkins 1989). The last
+    n decisions of an episode are left out, since nothing follows that could be learnt.
     """
 
     def __init__(self, *, n_step: int, tau_s: float) -> None:
@@ -63,9 +65,10 @@ class Trajectory:
         """A decision that waits for its action."""
         self._decisions.append(_Decision(observation, mask, at))
 
-    def act(self, action: int) -> None:
-        """The action for it."""
+    def act(self, action: int, *, explored: bool = False) -> None:
+        """The action for it, and whether it is another than the best."""
         self._decisions[-1].action = action
+        self._decisions[-1].explored = explored
 
     def outcome(self, number: int, reward: float, *, baseline: float = 0.0) -> None:
         """The reward of a decision, by its number in the episode, and what is to be taken off it."""
@@ -80,14 +83,17 @@ class Trajectory:
             first = decisions[0]
             if first.reward is None:
                 return
-            rewards = -first.baseline
+            rewards, ends = -first.baseline, n_step
             for place in range(1, n_step):
                 decision = decisions[place]
+                if decision.explored:
+                    ends = place
+                    break
                 if decision.reward is None:
                     return
                 left = math.exp((first.at - decision.at) / self._tau_s)
                 rewards += left * (decision.reward - decision.baseline)
-            after = decisions[n_step]
+            after = decisions[ends]
             discount = math.exp((first.at - after.at) / self._tau_s)
             earned = first.reward > 0
             yield Transition(

@@ -18,8 +18,8 @@ from policies.simulation.workload import Workload
 class RewardSettings:
     """What a decision is told that it earned. Nothing here changes which policy is best."""
 
-    n_step: int = 6
-    """Decisions whose rewards are counted before the network's own estimate takes over."""
+    n_step: int = 16
+    """Decisions whose rewards are counted before the network's own estimate takes over: fewer before one explored."""
     tau_s: float = 2.0
     """A reward t seconds of virtual time later counts exp(-t / tau)."""
     baseline: Literal["none", "best", "reference"] = "reference"
@@ -48,12 +48,15 @@ class Rollout:
         for place in range(len(environments)):
             self._reset(place, seed * 1000 + place)
 
-    def step(self, actions: NDArray[np.int64]) -> list[Transition]:
-        """Take one decision in each; the transitions that have become complete."""
+    def step(self, actions: NDArray[np.int64], explored: NDArray[np.bool_] | None = None) -> list[Transition]:
+        """Take one decision in each; the transitions that have become complete.
+
+        `explored` says which actions are others than the best; without it none is.
+        """
         complete: list[Transition] = []
         for place, (environment, action) in enumerate(zip(self._environments, actions.tolist(), strict=True)):
             trajectory, baselines, scale = self._trajectories[place], self._baselines[place], self._scale[place]
-            trajectory.act(action)
+            trajectory.act(action, explored=explored is not None and bool(explored[place]))
             observation, _, over, _, info = environment.step(np.int64(action))
             for number, reward in info["outcomes"]:
                 trajectory.outcome(number, reward / scale, baseline=baselines[number] / scale)

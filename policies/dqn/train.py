@@ -39,15 +39,15 @@ class TrainSettings:
 
     seed: int = 1
     decisions: int = 1_200_000
-    environments: int = 16
+    environments: int = 32
     """Played in step."""
     warm_up: int = 10_000
     """Decisions before the first step of learning."""
     learn_every: int = 1
     """Steps of the environments for each step of learning."""
-    batch: int = 256
+    batch: int = 512
     """Transitions for each step of learning."""
-    replay: int = 150_000
+    replay: int = 300_000
     """Transitions that are kept."""
     epsilon: float = 0.1
     """Share of random actions of the environment that explores most, after the decay."""
@@ -55,7 +55,11 @@ class TrainSettings:
     """The environment that explores least has epsilon to the power of 1 + this; those between are between."""
     epsilon_decay: float = 0.03
     """Share of the training in which random actions fall from all to epsilon, linearly."""
-    validate_every: int = 40_000
+    temperature: float = 0.05
+    """The other actions of that environment are drawn with exp(value / this), in what an average request can earn; it
+    falls to 0 for the one that explores least. Of two actions that are nearly equal both are seen, so that their
+    difference is learnt and does not drift until the other one is taken."""
+    validate_every: int = 50_000
     """Decisions between validations."""
     without: tuple[str, ...] = ()
     """Groups of features to leave out, for ablations."""
@@ -143,12 +147,14 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     while done < settings.decisions:
         # 1. One decision in each environment.
         epsilons = _epsilons(settings, done)
-        for transition in rollout.step(_actions(learner, rollout, epsilons, exploring)):
+        for transition in rollout.step(*_actions(learner, rollout, epsilons, settings.temperature, exploring)):
             replay.add(transition)
         done += len(environments)
         steps += 1
         # 2. One step of learning.
-        if done - began >= settings.warm_up and steps % settings.learn_every == 0:
+        # Where episodes are short, few of their decisions have as many after them as a return takes.
+        warm = done - began >= settings.warm_up and len(replay) >= settings.batch
+        if warm and steps % settings.learn_every == 0:
             learnt.append(learner.learn(replay.sample(settings.batch, sampling), progress=done / settings.decisions))
         # 3. The log.
         scores, rollout.scores = (scores + rollout.scores)[-RECENT:], []
@@ -162,7 +168,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
         if done // settings.validate_every > (done - len(environments)) // settings.validate_every or (
             done >= settings.decisions
         ):
-            candidate = _checkpoint(out / BEST, learner.target, settings, done)
+            candidate = _checkpoint(out / BEST, learner.average, settings, done)
             validation = validate(lambda made=candidate: DqnPolicy(made), known, drawn)  # type: ignore[misc]
             curve.append((done, validation.known, validation.drawn))
             writer.add_scalar("validation/known", validation.known, done)
@@ -174,7 +180,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     writer.close()
     if best is None:
         raise ValueError("nothing was trained: no decisions left")
-    return Trained(_checkpoint(out / BEST, learner.target, settings, done), best, tuple(curve))
+    return Trained(_checkpoint(out / BEST, learner.average, settings, done), best, tuple(curve))
 
 
 RECENT = 64
@@ -197,12 +203,23 @@ def _epsilons(settings: TrainSettings, done: int) -> NDArray[np.float64]:
 
 
 def _actions(
-    learner: Learner, rollout: Rollout, epsilons: NDArray[np.float64], generator: np.random.Generator
-) -> NDArray[np.int64]:
-    actions = learner.act(rollout.observations, rollout.masks)
+    learner: Learner,
+    rollout: Rollout,
+    epsilons: NDArray[np.float64],
+    temperature: float,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """An action for each environment, and which of them are not the best.
+
+    The largest of the values with a noise of Gumbel's distribution is a draw by exp(value / temperature).
+    """
+    values = learner.values(rollout.observations, rollout.masks)
+    best = values.argmax(1)
+    temperatures = np.linspace(temperature, 0.0, len(values))[:, None]
+    actions = (values + temperatures * generator.gumbel(size=values.shape)).argmax(1)
     for place in np.flatnonzero(generator.uniform(size=len(actions)) < epsilons):
         actions[place] = generator.choice(np.flatnonzero(rollout.masks[place]))
-    return actions
+    return actions, actions != best
 
 
 def _log(
@@ -246,7 +263,7 @@ def _sidecar(
 
 def _start_from(learner: Learner, start: Checkpoint) -> None:
     parameters = {name: torch.from_numpy(values.copy()) for name, values in start.parameters.items()}
-    for network in (learner.network, learner.target):
+    for network in (learner.network, learner.target, learner.average):
         try:
             network.load_state_dict(parameters, strict=start.dueling and start.chance)
         except RuntimeError as error:

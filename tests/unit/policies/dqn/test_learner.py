@@ -58,6 +58,17 @@ def test_the_target_follows_slowly() -> None:
     assert torch.allclose(moved, 0.25 * ahead, atol=1e-6)
 
 
+def test_the_average_forgets_the_beginning_and_then_reaches_back_as_far_as_it_is_told() -> None:
+    made, data = learner(average_weight=0.25), batch()
+    for _ in range(29):
+        made.learn(data, progress=0.0)
+    # After ten steps it would go half of the way, after thirty it goes a quarter.
+    before = made.average.encoder.weight.clone()
+    made.learn(data, progress=0.0)
+    moved, ahead = made.average.encoder.weight - before, made.network.encoder.weight.detach() - before
+    assert torch.allclose(moved, 0.25 * ahead, atol=1e-6)
+
+
 def test_double_values_the_action_of_the_one_network_with_the_other() -> None:
     """Right after the target was moved, both choose differently somewhere, and the loss tells."""
     losses = []
@@ -70,11 +81,10 @@ def test_double_values_the_action_of_the_one_network_with_the_other() -> None:
     assert losses[0] != pytest.approx(losses[1])
 
 
-def test_it_acts_by_the_highest_value_and_never_by_a_masked_one() -> None:
-    made = learner()
-    values, masks = observations(40, places=3)
-    actions = made.act(values, masks)
-    assert masks[np.arange(40), actions].all()
+def test_masked_actions_are_far_below_all_others() -> None:
+    seen, masks = observations(40, places=3)
+    values = learner().values(seen, masks)
+    assert values[masks].min() > -1e3 > values[~masks].max()
 
 
 def test_the_same_seed_gives_the_same_network_and_a_state_can_be_restored() -> None:

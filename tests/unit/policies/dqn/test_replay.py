@@ -48,6 +48,17 @@ def test_a_transition_waits_for_its_rewards_however_late_they_become_known() -> 
     assert len(trajectory) == 1  # nothing follows the last
 
 
+def test_a_return_ends_before_an_explored_decision_but_may_begin_with_one() -> None:
+    trajectory = Trajectory(n_step=3, tau_s=1e9)
+    for number in range(5):
+        trajectory.begin(observation(number), MASK, at=float(number))
+        trajectory.act(0, explored=number in {0, 2})
+        trajectory.outcome(number, 1.0)
+    found = list(trajectory.known())
+    assert [item.next_observation[0] for item in found] == [2.0, 2.0]
+    assert [item.rewards for item in found] == pytest.approx([1.0, 0.0])
+
+
 def transition(value: float) -> Transition:
     return Transition(observation(value), MASK, 1, True, value, 0.5, observation(value + 1), MASK)
 

@@ -40,6 +40,13 @@ def test_or_how_much_more_than_a_reference_policy_earns() -> None:
     assert [found.rewards for found in transitions] == pytest.approx([0.0, -0.5], abs=1e-6)
 
 
+def test_what_an_explored_decision_earns_is_not_put_down_to_the_one_before() -> None:
+    rollout = Rollout([SelectionEnv(world(AT), places=2)], RewardSettings(n_step=2, baseline="none"), seed=1)
+    explored = [False, True, False, False]
+    found = [item for one in explored for item in rollout.step(np.array([1]), np.array([one]))]
+    assert [item.rewards > 0 for item in found] == [False, True]
+
+
 def test_a_decision_whose_request_failed_there_is_worth_nothing_and_the_next_one_is_judged() -> None:
     failing = world([1.0, 9.0], events=[Event(1.2, 5.0, "down", "large")])
     transitions, _ = played(failing, [0, 1, 0], n_step=1, baseline="best")

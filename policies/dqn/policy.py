@@ -10,12 +10,14 @@ import numpy as np
 from policies.dqn.checkpoint import Checkpoint, read_checkpoint
 from policies.dqn.forward import Forward
 from policies.selection.base import NO_CANDIDATES, Candidate, Choice, Request, choosable
-from policies.selection.features import Features, may_shed
+from policies.selection.features import Features, hopeless, may_shed
 from policies.selection.greedy import Greedy
 
 
 class DqnPolicy:
     """The action of the highest Q-value among the candidates that are ready and, where it may, to shed.
+
+    A candidate that is predicted to be late does not count while another is predicted to be in time.
 
     Q-values estimate what is lost from this decision on, in units of what an average request can earn, so that 0 is the
     best there is; `Choice.scores` has them, shed last, with -inf for what could not be chosen. The network knows no
@@ -50,6 +52,8 @@ class DqnPolicy:
         sheds = may_shed(request, candidates, now=now)
         values = self._forward.q_values(np.array(of_request, np.float32), np.array(rows, np.float32), may_shed=sheds)
         shed_value = values.pop()
+        barred = hopeless(request, candidates, now=now)
+        values = [NEVER if position in barred else value for position, value in zip(positions, values, strict=True)]
         best = max(range(len(values)), key=values.__getitem__)
         scores = [NEVER] * (len(candidates) + 1)
         for position, value in zip(positions, values, strict=True):

@@ -288,6 +288,18 @@ class Features:
         return list(values.values())
 
 
+def hopeless(request: Request, candidates: Sequence[Candidate], *, now: float) -> set[int]:
+    """Positions that a learned policy may not choose: predicted to be late, while another is predicted to be in time.
+
+    To send a request where it can't be in time is a refusal that its client waits for.
+    """
+    slack_s = request.slack_s(now=now)
+    finishes = {position: candidates[position].predicted_finish_at for position in choosable(candidates)}
+    late = {position for position, at in finishes.items() if at is not None and at - now > slack_s}
+    known = {position for position, at in finishes.items() if at is not None}
+    return late if known - late else set()
+
+
 def may_shed(request: Request, candidates: Sequence[Candidate], *, now: float) -> bool:
     """Whether a learned policy may refuse: not while one that may be chosen is idle and would be in time.
 

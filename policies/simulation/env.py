@@ -26,7 +26,15 @@ from numpy.typing import NDArray
 
 from policies.reward import score
 from policies.selection.base import Choice, Policy, choosable
-from policies.selection.features import ABSENT, CANDIDATE_FEATURES, LIMIT, REQUEST_FEATURES, Features, may_shed
+from policies.selection.features import (
+    ABSENT,
+    CANDIDATE_FEATURES,
+    LIMIT,
+    REQUEST_FEATURES,
+    Features,
+    hopeless,
+    may_shed,
+)
 from policies.simulation.simulator import Simulation
 from policies.simulation.workload import Workload
 
@@ -181,8 +189,9 @@ class SelectionEnv(gymnasium.Env[Observation, np.int64]):
         for numbers in placed:
             values.extend(numbers)
         mask = info["action_mask"]
+        barred = hopeless(request, offered, now=simulation.now)
         for position in choosable(offered):
-            mask[places[position]] = 1
+            mask[places[position]] = position not in barred
         mask[self._places] = not mask.any() or may_shed(request, offered, now=simulation.now)
         return np.array(values, np.float32)
 

@@ -16,6 +16,7 @@ from policies.selection.features import (
     REQUEST_FEATURES,
     SCHEMA,
     Features,
+    hopeless,
     may_shed,
     squash_s,
 )
@@ -154,6 +155,15 @@ def test_nothing_leaves_the_bounds() -> None:
     values += Features().encode(quiet, [unknown], now=10.0)[1][0]
     assert max(map(abs, values)) <= LIMIT
     assert all(map(math.isfinite, values))
+
+
+def test_a_late_model_is_not_chosen_while_another_would_be_in_time() -> None:
+    in_time, late = replace(CANDIDATE, predicted_finish_at=10.1), replace(CANDIDATE, predicted_finish_at=20.0)
+    unknown = replace(CANDIDATE, predicted_finish_at=None)
+    assert hopeless(REQUEST, [late, in_time, unknown], now=10.0) == {0}
+    assert hopeless(REQUEST, [late, unknown], now=10.0) == set()
+    assert hopeless(REQUEST, [late, late], now=10.0) == set()
+    assert hopeless(REQUEST, [late, replace(in_time, ready=False)], now=10.0) == set()
 
 
 def test_no_refusal_while_an_idle_model_would_be_in_time() -> None:

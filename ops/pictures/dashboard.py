@@ -27,7 +27,8 @@ BACK, PANE, INK, FAINT = "#111217", "#181b1f", "#d8d9da", "#44474d"
 COLOURS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#b877d9", "#5794f2", "#96d98d", "#fade2a", "#c4162a")
 GOOD, BAD = "#37872d", "#c4162a"
 LEGEND_LINES = 4
-"""Longer legends hide the lines."""
+"""Longer legends leave no room for the lines."""
+LEGEND_LINE_INCHES = 0.125
 
 
 def draw(scrapes: Scrapes, file: Path, *, rows: Sequence[str], dashboard: Path = DASHBOARD) -> None:
@@ -116,19 +117,20 @@ def _lines(axes: Axes, panel: dict[str, Any], scrapes: Scrapes) -> None:
         columns = max(1, min(len(series), round(panel["gridPos"]["w"] / 3)))
         shown_ = series[: columns * LEGEND_LINES]
         handles, labels = axes.get_legend_handles_labels()
-        legend = axes.legend(
+        figure_inches = axes.figure.bbox.height / axes.figure.dpi
+        room = -(-len(shown_) // columns) * LEGEND_LINE_INCHES / figure_inches
+        place = axes.get_position()
+        axes.set_position((place.x0, place.y0 + room, place.width, place.height - room))
+        axes.legend(
             handles[: len(shown_)],
             labels[: len(shown_)],
             fontsize=6,
             labelcolor=INK,
             ncols=columns,
             loc="upper left",
-            frameon=True,
-            facecolor=PANE,
-            edgecolor=PANE,
-            framealpha=0.6,
+            bbox_to_anchor=(-0.02, -0.1),
+            frameon=False,
         )
-        legend.set_in_layout(False)
 
 
 def _states(axes: Axes, panel: dict[str, Any], scrapes: Scrapes) -> None:

@@ -227,7 +227,7 @@ async def _story(settings: DemoSettings, stack: Stack, console: Console, interru
     _show_next(settings, stack, console)
     if settings.keep:
         console.print(f"\nRunning on {stack.url} until Ctrl-C.", highlight=False)
-        console.print(f"How it is: headway ctl status -c {stack.config}", style="dim", highlight=False, soft_wrap=True)
+        console.print(f"How it is: headway top -c {stack.config}", style="dim", highlight=False, soft_wrap=True)
         interruption.expected = True
         await interruption.asked.wait()
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 # Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; past the table, the normal distribution's.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -57,6 +58,19 @@ def spread(values: Sequence[float | None]) -> Spread | None:
         factor = _T95[freedom - 1] if freedom <= len(_T95) else _Z95
         ci95 = factor * statistics.stdev(there) / math.sqrt(len(there))
     return Spread(statistics.median(there), min(there), max(there), statistics.fmean(there), ci95)
+
+
+def over(measured: Sequence[Mapping[str, Any]], figure: Callable[[Spread], float | None]) -> dict[str, Any]:
+    """Of each key that some have, `figure` of the spread over those; keys of keys likewise."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for one in measured for key in one):
+        values = [one.get(key) for one in measured]
+        if any(isinstance(value, Mapping) for value in values):
+            found[key] = over([value for value in values if isinstance(value, Mapping)], figure)
+        else:
+            result = spread(values)
+            found[key] = None if result is None else figure(result)
+    return found
 
 
 def added_p50_s(path: Measurement, direct: Measurement) -> float | None:

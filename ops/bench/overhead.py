@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.bench.arguments import list_of
 from ops.bench.certificates import make_certificates
 from ops.bench.client import LoadGenerator, load_generator
 from ops.bench.figures import Measurement, Spread, compare
@@ -83,10 +84,10 @@ class Found:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
-    parser.add_argument("--peers", type=_list_of(str), metavar="NAME,…", help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--bodies", type=_list_of(int), metavar="BYTES,…")
-    parser.add_argument("--concurrency", type=_list_of(int), metavar="N,…")
-    parser.add_argument("--idle-streams", type=_list_of(int), metavar="N,…", help="other streams open meanwhile")
+    parser.add_argument("--peers", type=list_of(str), metavar="NAME,…", help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--bodies", type=list_of(int), metavar="BYTES,…")
+    parser.add_argument("--concurrency", type=list_of(int), metavar="N,…")
+    parser.add_argument("--idle-streams", type=list_of(int), metavar="N,…", help="other streams open meanwhile")
     parser.add_argument("--seconds", type=float, help="per cell, path and round")
     parser.add_argument("--rounds", type=int)
     parser.add_argument(
@@ -96,14 +97,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("samples", "calls"),
         help="show where the time of headway's processes went: by sampling, or by counting calls (cProfile)",
     )
-
-
-def _list_of(kind: type[str | int]) -> Any:
-    def read(text: str) -> list[str | int]:
-        return [kind(item) for item in text.split(",")]
-
-    read.__name__ = f"comma-separated {kind.__name__}"
-    return read
 
 
 async def run(arguments: argparse.Namespace, console: Console, out: Path) -> Report:

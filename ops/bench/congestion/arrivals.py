@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.bench.congestion.backend import arrivals_file
 from ops.bench.congestion.wire import STEP_S
-from ops.bench.network.run import CellError
+from ops.bench.visit import CellError
 
 
 def read_arrivals(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
+import functools
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.bench import report
+from ops.bench.arguments import list_of
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.congestion import grid, plots
 from ops.bench.congestion.figures import metrics
@@ -24,9 +23,9 @@ from ops.bench.congestion.stations import CellRun, run_cell
 from ops.bench.congestion.summary import summarise
 from ops.bench.congestion.tables import print_tables
 from ops.bench.network.journal import Journal
-from ops.bench.network.run import CellError
 from ops.bench.processes import ChildError
 from ops.bench.scenario import SHIPPED, ScenarioError
+from ops.bench.visit import Visit, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
@@ -34,16 +33,13 @@ from proxy.cli import CONGESTION_CONTROLS
 SHIPPED_SCENARIO = SHIPPED / "congestion.yaml"
 KERNEL_CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
-TRIES = 2
-"""How often a cell is tried before it counts as failed."""
-
 Journals = Mapping[str, Journal[Cell]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
     parser.add_argument("--parts", type=_parts, default=grid.PARTS, metavar="NAME,…", help=", ".join(grid.PARTS))
-    parser.add_argument("--seeds", type=_seeds, metavar="N,…")
+    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link"
     )
@@ -55,10 +51,6 @@ def _parts(text: str) -> tuple[str, ...]:
     if unknown := set(found) - set(grid.PARTS):
         raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: none of {', '.join(grid.PARTS)}")
     return found
-
-
-def _seeds(text: str) -> list[int]:
-    return [int(item) for item in text.split(",")]
 
 
 async def run(arguments: argparse.Namespace, console: Console, out: Path) -> report.Report:
@@ -81,9 +73,14 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     todo = [cell for cell in wanted if cell not in journals[cell.part].entries]
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
-    visit = Visit(scenario, journals, out, console, commit=report.commit())
+    visit = Visit[Cell](functools.partial(_keep, journals), console, commit=report.commit())
     try:
-        await visit.all(todo, jobs=arguments.jobs)
+        with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
+            certificates = make_certificates(Path(name))
+            run_one = functools.partial(
+                _run, scenario=scenario, certificates=certificates, directory=Path(name), out=out
+            )
+            await visit.all(todo, run_one, jobs=arguments.jobs)
     except asyncio.CancelledError:
         kept = sum(cell in journals[cell.part].entries for cell in wanted)
         console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
@@ -142,58 +139,12 @@ def _entries(scenario: CongestionScenario, wanted: Sequence[Cell], journals: Jou
     return found
 
 
-@dataclass(slots=True)
-class Visit:
-    """Runs cells, some at a time, and keeps what they bring."""
+def _keep(journals: Journals, cell: Cell, brought: CellRun, **more: Any) -> None:
+    journals[cell.part].add(cell, brought, **more)
 
-    scenario: CongestionScenario
-    journals: Journals
-    out: Path
-    console: Console
-    commit: str | None = None
-    failed: dict[Cell, str] = field(default_factory=dict)
-    """With what the last try said."""
 
-    async def all(self, todo: Sequence[Cell], *, jobs: int) -> None:
-        """Run every cell of `todo`; those that fail twice stand in `failed`."""
-        waiting = list(reversed(todo))
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with (
-            tempfile.TemporaryDirectory(prefix="headway-bench-") as name,
-            Progress(*columns, console=self.console, transient=True) as progress,
-        ):
-            certificates = make_certificates(Path(name))
-            bar = progress.add_task("", total=len(todo))
-
-            async def worker() -> None:
-                while waiting:
-                    cell = waiting.pop()
-                    progress.update(bar, description=str(cell))
-                    await self._one(cell, certificates, Path(name))
-                    progress.advance(bar)
-
-            async with asyncio.TaskGroup() as group:
-                for number in range(jobs):
-                    group.create_task(worker(), name=f"cells {number}")
-
-    async def _one(self, cell: Cell, certificates: Certificates, directory: Path) -> None:
-        for number in range(TRIES):
-            try:
-                brought = await self._run(cell, certificates, directory)
-            except CellError as error:
-                self.failed[cell] = str(error)
-                continue
-            self.failed.pop(cell, None)
-            self.journals[cell.part].add(cell, brought, commit=self.commit, tries=number + 1)
-            return
-
-    async def _run(self, cell: Cell, certificates: Certificates, directory: Path) -> CellRun:
-        own = Path(tempfile.mkdtemp(prefix="cell-", dir=directory))
-        try:
-            return await run_cell(cell, self.scenario, certificates=certificates, directory=own)
-        except CellError:
-            logs = self.out / "failed" / str(cell).replace(", ", "-").replace(" ", "-").replace("/", "-")
-            shutil.copytree(own, logs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("token", "packets*"))
-            raise
-        finally:
-            shutil.rmtree(own)
+async def _run(
+    cell: Cell, *, scenario: CongestionScenario, certificates: Certificates, directory: Path, out: Path
+) -> CellRun:
+    with own_directory(cell, within=directory, out=out, leave_out=("packets*", "reason")) as own:
+        return await run_cell(cell, scenario, certificates=certificates, directory=own)

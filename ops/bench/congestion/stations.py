@@ -25,8 +25,8 @@ from ops.bench.congestion.scenario import CongestionScenario
 from ops.bench.headway import HeadwaySettings, config, merged
 from ops.bench.load import cpu_s
 from ops.bench.network.emulated import UNTRACED
-from ops.bench.network.run import CellError
 from ops.bench.processes import Child, ChildError, Program, listens, python, started_together
+from ops.bench.visit import CellError
 from ops.link import EmulatedLink, LinkError
 
 # A namespace is the cell's own, and every port in it is free.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
-import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ops.bench import report
+from ops.bench.arguments import list_of
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.end_to_end import grid, plots, timeline
 from ops.bench.end_to_end.grid import Cell
@@ -29,17 +27,14 @@ from ops.bench.end_to_end.tables import print_tables
 from ops.bench.end_to_end.verdict import verdicts
 from ops.bench.network.grid import Row, kernel_controls, usable
 from ops.bench.network.journal import Journal
-from ops.bench.network.run import CellError
 from ops.bench.scenario import SHIPPED, ScenarioError
+from ops.bench.visit import Visit, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
 from proxy.demo.triton_wheel import TritonMissingError, find_triton_wheel
 
 SHIPPED_SCENARIO = SHIPPED / "end-to-end.yaml"
-
-TRIES = 2
-"""How often a cell is tried before it counts as failed."""
 
 STARVED_SHARE = 0.3
 """Of a cell's time. Of 33 cells over QUIC with bbr whose proxy and daemon waited less than that for a core, 31 scored
@@ -48,8 +43,6 @@ within 5 points of the simulator; of 39 that waited longer 29 did, and up to 24 
 SHARED = ("outcomes", "fingerprint", "samples", "decisions")
 """What stands in the journal only."""
 
-Run = Callable[[Cell], Awaitable[CellRun]]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
@@ -57,21 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link and Triton"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=_list_of(int), metavar="N,…")
-    parser.add_argument("--policies", type=_list_of(str), metavar="NAME,…")
+    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--policies", type=list_of(str), metavar="NAME,…")
     parser.add_argument(
-        "--only", type=_list_of(str), metavar="TEXT,…", help="columns whose name has one of these: quic/edf, bbr, tcp"
+        "--only", type=list_of(str), metavar="TEXT,…", help="columns whose name has one of these: quic/edf, bbr, tcp"
     )
     parser.add_argument("--again", action="store_true", help="measure those anew that were short of CPU time")
     parser.add_argument("--show", action="store_true", help="measure nothing; tables and pictures of what is there")
-
-
-def _list_of(kind: type[str | int]) -> Any:
-    def read(text: str) -> list[str | int]:
-        return [kind(item) for item in text.split(",")]
-
-    read.__name__ = f"comma-separated {kind.__name__}"
-    return read
 
 
 def _over(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -104,7 +89,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     )
     if there:
         console.print(f"{there} of {len(wanted)} cells are there from before", highlight=False)
-    visit = Visit(journal, console, commit=report.commit())
+    visit = Visit[Cell](journal.add, console, commit=report.commit())
     try:
         with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
             certificates = make_certificates(Path(name))
@@ -195,61 +180,9 @@ def _entries(
     return found
 
 
-@dataclass(slots=True)
-class Visit:
-    """Runs cells, some at a time, and keeps what they bring."""
-
-    journal: Journal[Cell]
-    console: Console
-    commit: str | None = None
-    failed: dict[Cell, str] = field(default_factory=dict)
-    """With what the last try said."""
-
-    async def all(self, todo: Sequence[Cell], run_one: Run, *, jobs: int) -> None:
-        """Run every cell of `todo`; those that fail twice stand in `failed`."""
-        waiting = list(reversed(todo))
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()),
-            *(TextColumn("left:"), TimeRemainingColumn()),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            bar = progress.add_task("", total=len(todo))
-
-            async def worker() -> None:
-                while waiting:
-                    cell = waiting.pop()
-                    progress.update(bar, description=str(cell))
-                    await self._one(cell, run_one)
-                    progress.advance(bar)
-
-            async with asyncio.TaskGroup() as group:
-                for number in range(jobs):
-                    group.create_task(worker(), name=f"cells {number}")
-
-    async def _one(self, cell: Cell, run_one: Run) -> None:
-        for number in range(TRIES):
-            try:
-                brought = await run_one(cell)
-            except CellError as error:
-                self.failed[cell] = str(error)
-                continue
-            self.failed.pop(cell, None)
-            self.journal.add(cell, brought, commit=self.commit, tries=number + 1)
-            return
-
-
 async def _run(
     cell: Cell, *, scenario: EndToEndScenario, certificates: Certificates, directory: Path, out: Path
 ) -> CellRun:
-    """Run a cell in a directory of its own, which is kept in `out` where it fails."""
-    own = Path(tempfile.mkdtemp(prefix="cell-", dir=directory))
     requests = draw_requests(scenario.workloads[cell.workload], cell.seed)
-    try:
+    with own_directory(cell, within=directory, out=out, leave_out=("models",)) as own:
         return await run_cell(cell, requests, scenario, certificates=certificates, directory=own)
-    except CellError as error:
-        (own / "reason").write_text(f"{error}\n")
-        logs = out / "failed" / str(cell).replace(" ", "-").replace("/", "-").replace(":", "-")
-        shutil.copytree(own, logs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("token", "models"))
-        raise
-    finally:
-        shutil.rmtree(own)

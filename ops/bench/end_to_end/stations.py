@@ -25,8 +25,8 @@ from ops.bench.end_to_end.requests import TokenOutcome, TokenRequest, read_outco
 from ops.bench.end_to_end.scenario import EndToEndScenario
 from ops.bench.load import cpu_s
 from ops.bench.network.emulated import DAEMON_PORT, PROXY, UNTRACED, waited_s
-from ops.bench.network.run import CellError
 from ops.bench.processes import Child, ChildError, Program, listens, python, started_together
+from ops.bench.visit import CellError
 from ops.emulated.repository import EmulatedModel, write_repository
 from ops.link import EmulatedLink, LinkError
 from policies.profile_file import ProfileEntry, write_entries

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ops.bench.end_to_end.grid import column_of
-from ops.bench.figures import Spread, spread
+from ops.bench.figures import over, spread
 from ops.bench.network.grid import Row
 
 Entry = Mapping[str, Any]
@@ -49,8 +49,8 @@ def summarise(
                         "workload": workload,
                         "load": None,
                         "seeds": len(seeds),
-                        "mean": _over(measured, lambda one: one.mean),
-                        "ci95": _over(measured, lambda one: one.ci95),
+                        "mean": over(measured, lambda one: one.mean),
+                        "ci95": over(measured, lambda one: one.ci95),
                         "ahead_of": {
                             str(other): difference
                             for other in own
@@ -86,17 +86,3 @@ def _compared(column: Row, other: Row) -> bool:
     if other.transport == "tcp":
         return True
     return column.scheduler == "adaptive" and other == Row("quic", "edf", column.congestion_control)
-
-
-def _over(measured: Sequence[Entry], figure: Callable[[Spread], float | None]) -> dict[str, Any]:
-    return dict(_figures(measured, figure))
-
-
-def _figures(measured: Sequence[Entry], figure: Callable[[Spread], float | None]) -> Iterator[tuple[str, Any]]:
-    for key in dict.fromkeys(key for one in measured for key in one):
-        values = [one.get(key) for one in measured]
-        if any(isinstance(value, Mapping) for value in values):
-            yield key, _over([value for value in values if isinstance(value, Mapping)], figure)
-        else:
-            found = spread(values)
-            yield key, None if found is None else figure(found)

@@ -23,9 +23,10 @@ from ops.bench.load import cpu_s
 from ops.bench.network.grid import Cell
 from ops.bench.network.recorded import series
 from ops.bench.network.requests import Request, read_outcomes, write_requests
-from ops.bench.network.run import CellError, CellRun
+from ops.bench.network.run import CellRun
 from ops.bench.network.scenario import NetworkScenario
 from ops.bench.processes import Child, ChildError, Program, listens, python, started_together
+from ops.bench.visit import CellError
 from ops.link import EmulatedLink, LinkError
 
 # A namespace is the cell's own, and every port in it is free.

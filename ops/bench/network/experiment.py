@@ -6,19 +6,17 @@ import argparse
 import asyncio
 import contextlib
 import multiprocessing
-import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.bench import report
+from ops.bench.arguments import list_of
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.network import grid, memory, plots
 from ops.bench.network.bounds import bound_weight
@@ -27,20 +25,18 @@ from ops.bench.network.grid import Cell
 from ops.bench.network.journal import Journal
 from ops.bench.network.memory import MemoryCell, run_memory_cell
 from ops.bench.network.metrics import metrics
-from ops.bench.network.requests import Request, draw_requests
-from ops.bench.network.run import CellError, CellRun, outcomes_of
+from ops.bench.network.requests import draw_requests
+from ops.bench.network.run import CellRun, outcomes_of
 from ops.bench.network.scenario import NetworkScenario, read_scenario
 from ops.bench.network.summary import summarise
 from ops.bench.network.tables import print_tables
 from ops.bench.scenario import SHIPPED, ScenarioError
+from ops.bench.visit import Visit, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
 
 SHIPPED_SCENARIO = SHIPPED / "poster-3g.yaml"
-
-TRIES = 2
-"""How often a cell is tried before it counts as failed."""
 
 WARM_UP_CALLS = 3
 
@@ -48,7 +44,7 @@ STARVED_SHARE = 0.75
 """Of a cell's time. On two cores with a load average of 10, proxy and daemon waited up to 0.7 of it, and every request
 of `edf` with `bbr` at twice the link's rate was on time still; past that nothing is known."""
 
-RunCell = Callable[[Cell, tuple[Request, ...]], Awaitable[CellRun]]
+RunCell = Callable[[Cell], Awaitable[CellRun]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,19 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=_list_of(int), metavar="N,…")
-    parser.add_argument("--loads", type=_list_of(float), metavar="X,…", help="for Poisson arrivals")
-    parser.add_argument("--transports", type=_list_of(str), metavar="NAME,…")
-    parser.add_argument("--schedulers", type=_list_of(str), metavar="NAME,…")
-    parser.add_argument("--congestion-controls", type=_list_of(str), metavar="NAME,…")
-
-
-def _list_of(kind: type[str | int | float]) -> Any:
-    def read(text: str) -> list[str | int | float]:
-        return [kind(item) for item in text.split(",")]
-
-    read.__name__ = f"comma-separated {kind.__name__}"
-    return read
+    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--loads", type=list_of(float), metavar="X,…", help="for Poisson arrivals")
+    parser.add_argument("--transports", type=list_of(str), metavar="NAME,…")
+    parser.add_argument("--schedulers", type=list_of(str), metavar="NAME,…")
+    parser.add_argument("--congestion-controls", type=list_of(str), metavar="NAME,…")
 
 
 def _over(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -113,7 +101,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     todo = [cell for cell in wanted if cell not in journal.entries]
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
-    visit = Visit(scenario, journal, out, console, commit=report.commit())
+    visit = Visit[Cell](journal.add, console, commit=report.commit())
     try:
         async with _runner(link_mode, scenario, arguments.jobs, out) as run_cell:
             await visit.all(todo, run_cell, jobs=arguments.jobs)
@@ -186,49 +174,6 @@ def _entries(
     return found
 
 
-@dataclass(slots=True)
-class Visit:
-    """Runs cells, some at a time, and keeps what they bring."""
-
-    scenario: NetworkScenario
-    journal: Journal[Cell]
-    out: Path
-    console: Console
-    commit: str | None = None
-    failed: dict[Cell, str] = field(default_factory=dict)
-    """With what the last try said."""
-
-    async def all(self, todo: Sequence[Cell], run_cell: RunCell, *, jobs: int) -> None:
-        """Run every cell of `todo`; those that fail twice stand in `failed`."""
-        waiting = list(reversed(todo))
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            bar = progress.add_task("", total=len(todo))
-
-            async def worker() -> None:
-                while waiting:
-                    cell = waiting.pop()
-                    progress.update(bar, description=str(cell))
-                    await self._one(cell, run_cell)
-                    progress.advance(bar)
-
-            async with asyncio.TaskGroup() as group:
-                for number in range(jobs):
-                    group.create_task(worker(), name=f"cells {number}")
-
-    async def _one(self, cell: Cell, run_cell: RunCell) -> None:
-        requests = draw_requests(self.scenario, load=cell.load, seed=cell.seed)
-        for number in range(TRIES):
-            try:
-                brought = await run_cell(cell, requests)
-            except CellError as error:
-                self.failed[cell] = str(error)
-                continue
-            self.failed.pop(cell, None)
-            self.journal.add(cell, brought, commit=self.commit, tries=number + 1)
-            return
-
-
 @contextlib.asynccontextmanager
 async def _runner(link_mode: str, scenario: NetworkScenario, jobs: int, out: Path) -> AsyncIterator[RunCell]:
     """What runs a cell, with its certificates and, for the link in memory, its processes."""
@@ -250,7 +195,8 @@ def _leave_signals_to_the_parent() -> None:
 def _in_memory(scenario: NetworkScenario, certs: Path, pool: ProcessPoolExecutor) -> RunCell:
     classes = {name: item.traffic_class() for name, item in scenario.classes.items()}
 
-    async def run_cell(cell: Cell, requests: tuple[Request, ...]) -> CellRun:
+    async def run_cell(cell: Cell) -> CellRun:
+        requests = draw_requests(scenario, load=cell.load, seed=cell.seed)
         spec = MemoryCell(cell, requests, classes, scenario.link, certs, scenario.give_up_s, WARM_UP_CALLS)
         return await asyncio.get_running_loop().run_in_executor(pool, run_memory_cell, spec)
 
@@ -258,17 +204,9 @@ def _in_memory(scenario: NetworkScenario, certs: Path, pool: ProcessPoolExecutor
 
 
 def _emulated(scenario: NetworkScenario, directory: Path, certificates: Certificates, out: Path) -> RunCell:
-    async def run_cell(cell: Cell, requests: tuple[Request, ...]) -> CellRun:
-        own = Path(tempfile.mkdtemp(prefix="cell-", dir=directory))
-        try:
-            brought = await run_emulated_cell(cell, requests, scenario, certificates=certificates, directory=own)
-        except CellError as error:
-            (own / "reason").write_text(f"{error}\n")
-            logs = out / "failed" / str(cell).replace(" ", "-").replace("/", "-")
-            shutil.copytree(own, logs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("token"))
-            raise
-        finally:
-            shutil.rmtree(own)
-        return brought
+    async def run_cell(cell: Cell) -> CellRun:
+        requests = draw_requests(scenario, load=cell.load, seed=cell.seed)
+        with own_directory(cell, within=directory, out=out) as own:
+            return await run_emulated_cell(cell, requests, scenario, certificates=certificates, directory=own)
 
     return run_cell

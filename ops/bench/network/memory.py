@@ -15,8 +15,9 @@ from typing import Any
 from ops.bench.network.backend import METHOD
 from ops.bench.network.grid import Cell
 from ops.bench.network.requests import Outcome, Request
-from ops.bench.network.run import CellError, CellRun
+from ops.bench.network.run import CellRun
 from ops.bench.scenario import ScenarioError
+from ops.bench.visit import CellError
 from ops.link import Change, LinkSettings
 from ops.link.settings import Direction
 from policies.traffic import Deadline, TrafficClass

@@ -9,10 +9,6 @@ from typing import Any
 from ops.bench.network.requests import Outcome
 
 
-class CellError(Exception):
-    """The cell could not be run to its end. The text says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class CellRun:
     """A cell that ran to its end."""

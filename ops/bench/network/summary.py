@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ops.bench.figures import Spread, spread
+from ops.bench.figures import over, spread
 from ops.bench.network.grid import Row, cell_of
 
 Entry = Mapping[str, Any]
@@ -36,8 +36,8 @@ def summarise(entries: Sequence[Entry], order: Sequence[Row]) -> list[dict[str, 
                     "workload": next(iter(seeds.values()))["workload"],
                     "load": load,
                     "seeds": len(seeds),
-                    "mean": _over(measured, lambda one: one.mean),
-                    "ci95": _over(measured, lambda one: one.ci95),
+                    "mean": over(measured, lambda one: one.mean),
+                    "ci95": over(measured, lambda one: one.ci95),
                     "ahead_of": {
                         str(other): difference
                         for other in order
@@ -56,17 +56,3 @@ def paired_difference(one: Mapping[int, Entry], other: Mapping[int, Entry]) -> d
         [one[seed]["metrics"]["weighted_on_time"] - other[seed]["metrics"]["weighted_on_time"] for seed in both]
     )
     return None if found is None else {"mean": found.mean, "ci95": found.ci95, "seeds": len(both)}
-
-
-def _over(measured: Sequence[Entry], figure: Callable[[Spread], float | None]) -> dict[str, Any]:
-    return dict(_figures(measured, figure))
-
-
-def _figures(measured: Sequence[Entry], figure: Callable[[Spread], float | None]) -> Iterator[tuple[str, Any]]:
-    for key in dict.fromkeys(key for one in measured for key in one):
-        values = [one.get(key) for one in measured]
-        if any(isinstance(value, Mapping) for value in values):
-            yield key, _over([value for value in values if isinstance(value, Mapping)], figure)
-        else:
-            found = spread(values)
-            yield key, None if found is None else figure(found)

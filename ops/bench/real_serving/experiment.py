@@ -5,37 +5,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.bench import report
+from ops.bench.arguments import list_of
 from ops.bench.certificates import make_certificates
 from ops.bench.network.journal import Journal
 from ops.bench.processes import ChildError
 from ops.bench.real_serving.cell import Cell, CellRun, cell_of, run_cell
 from ops.bench.real_serving.scenario import SHIPPED_SCENARIO, RealServingScenario, read_scenario
 from ops.bench.real_serving.tables import STARVED_SHARE, print_tables, starved, summarise
+from ops.bench.visit import CellError, Visit
 from ops.emulated.repository import EmulatedModel, emulated_models, write_repository
 from proxy.demo.triton_server import TritonError, TritonServer, TritonSettings
 
 RunOne = Callable[[Cell], Awaitable[CellRun]]
 
-TRIES = 2
-"""How often a cell is tried before it counts as failed."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=lambda text: [int(item) for item in text.split(",")], metavar="N,…")
-    parser.add_argument("--policies", type=lambda text: text.split(","), metavar="NAME,…")
-    parser.add_argument("--workloads", type=lambda text: text.split(","), metavar="NAME,…", help="shipped, or files")
+    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--policies", type=list_of(str), metavar="NAME,…")
+    parser.add_argument("--workloads", type=list_of(str), metavar="NAME,…", help="shipped, or files")
 
 
 async def run(arguments: argparse.Namespace, console: Console, out: Path) -> report.Report:
@@ -48,9 +47,11 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     todo = [cell for cell in wanted if cell not in journal.entries or starved(journal.entries[cell])]
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
+    keep = functools.partial(journal.add, **_setting(scenario))
+    visit = Visit[Cell](keep, console, commit=report.commit())
     try:
         async with _runner(scenario, out) as run_one:
-            failed = await visit(todo, run_one, journal, console, setting=_setting(scenario))
+            await visit.all(todo, run_one)
     except asyncio.CancelledError:
         kept = sum(cell in journal.entries for cell in wanted)
         console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
@@ -66,7 +67,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
             highlight=False,
             style="yellow",
         )
-    for cell, reason in failed.items():
+    for cell, reason in visit.failed.items():
         console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
     return report.Report(
         "real_serving",
@@ -74,7 +75,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         cells=[{key: value for key, value in entry.items() if key != "fingerprint"} for entry in entries],
         summary=found,
         notes={
-            "failed": [{**cell.as_json(), "reason": reason} for cell, reason in failed.items()],
+            "failed": [{**cell.as_json(), "reason": reason} for cell, reason in visit.failed.items()],
             "commits": sorted({str(entry["commit"]) for entry in entries}),
         },
     )
@@ -90,30 +91,6 @@ def cells(scenario: RealServingScenario) -> list[Cell]:
     return found
 
 
-async def visit(
-    todo: Sequence[Cell], run_one: RunOne, journal: Journal[Cell], console: Console, *, setting: Mapping[str, Any]
-) -> Mapping[Cell, str]:
-    """Run the cells and keep what they bring, with `setting`; those that fail twice, with what the last try said."""
-    failed: dict[Cell, str] = {}
-    commit = report.commit()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(todo))
-        for cell in todo:
-            progress.update(bar, description=str(cell))
-            for number in range(TRIES):
-                try:
-                    brought = await run_one(cell)
-                except ChildError as error:
-                    failed[cell] = str(error)
-                    continue
-                failed.pop(cell, None)
-                journal.add(cell, brought, commit=commit, tries=number + 1, **setting)
-                break
-            progress.advance(bar)
-    return failed
-
-
 @contextlib.asynccontextmanager
 async def _runner(scenario: RealServingScenario, out: Path) -> AsyncIterator[RunOne]:
     """What runs a cell, with its certificates and Tritons."""
@@ -124,7 +101,10 @@ async def _runner(scenario: RealServingScenario, out: Path) -> AsyncIterator[Run
 
         async def run_one(cell: Cell) -> CellRun:
             models = emulated_models(scenario.workloads[cell.workload])
-            return await run_cell(cell, scenario, await servers.of(models), models, certificates=certificates)
+            try:
+                return await run_cell(cell, scenario, await servers.of(models), models, certificates=certificates)
+            except ChildError as error:
+                raise CellError(str(error)) from error
 
         yield run_one
 

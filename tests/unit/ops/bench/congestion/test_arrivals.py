@@ -5,7 +5,7 @@ import pytest
 
 from ops.bench.congestion.arrivals import read_arrivals
 from ops.bench.congestion.backend import arrivals_file
-from ops.bench.network.run import CellError
+from ops.bench.visit import CellError
 
 
 def test_bytes_in_steps_of_time(tmp_path: Path) -> None:

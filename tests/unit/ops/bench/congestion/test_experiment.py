@@ -7,15 +7,14 @@ from rich.console import Console
 
 from ops.bench.__main__ import parser
 from ops.bench.congestion import experiment
-from ops.bench.congestion.experiment import Visit, run
-from ops.bench.congestion.grid import Cell, cell_of, cells
+from ops.bench.congestion.experiment import run
+from ops.bench.congestion.grid import Cell
 from ops.bench.congestion.scenario import CongestionScenario, parse_scenario
 from ops.bench.congestion.stations import CellRun
 from ops.bench.congestion.wire import STEP_S
-from ops.bench.network.journal import Journal
-from ops.bench.network.run import CellError
 from ops.bench.processes import ChildError
 from ops.bench.scenario import ScenarioError
+from ops.bench.visit import CellError
 
 FILE = """
 name: pond
@@ -28,37 +27,6 @@ goodput: {seconds: 4, flows: [tcp/reno, quic/none-such], directions: [down]}
 def scenario(seeds: int = 3) -> CongestionScenario:
     source = {"link": {"rate": "8mbit", "delay": "5ms"}, "seeds": list(range(1, seeds + 1))}
     return parse_scenario({**source, "goodput": {"directions": ["up"]}})
-
-
-def visit(tmp_path: Path) -> Visit:
-    journals = {"goodput": Journal(tmp_path / "goodput.jsonl", fingerprint="f", cell_of=cell_of)}
-    return Visit(scenario(), journals, tmp_path, Console(file=io.StringIO()), commit="c")
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 5])
-async def test_every_cell_is_run_and_one_that_fails_twice_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
-) -> None:
-    tries: list[int] = []
-
-    async def brings(cell: Cell, *_: object, directory: Path, **__: object) -> CellRun:
-        tries.append(cell.seed)
-        (directory / "proxy.log").write_text("why")
-        (directory / "token").write_text("secret")
-        if cell.seed == 1 or (cell.seed == 2 and tries.count(2) == 1):
-            raise CellError("no")
-        return CellRun(seconds=1.0)
-
-    monkeypatch.setattr(experiment, "run_cell", brings)
-    visiting = visit(tmp_path)
-    wanted = cells(scenario(), ["goodput"])
-    await visiting.all(wanted, jobs=jobs)
-    assert sorted(tries) == [1, 1, 2, 2, 3]
-    assert visiting.failed == {wanted[0]: "no"}
-    kept = visiting.journals["goodput"].entries
-    assert {cell.seed: kept[cell]["tries"] for cell in kept} == {2: 2, 3: 1}
-    (logs,) = {file.parent for file in (tmp_path / "failed").glob("*seed-1/*")}
-    assert {file.name for file in logs.iterdir()} == {"proxy.log"}
 
 
 def arguments(tmp_path: Path, *more: str) -> argparse.Namespace:
@@ -76,6 +44,31 @@ async def half_of_the_link(cell: Cell, scenario: CongestionScenario, **_: object
     seen = {"packets": 100, "dropped": 1, "wire_bytes": 9000, "wire_bytes_settled": 5000}
     way = {**seen, "queueing": delays, "queueing_settled": delays}
     return CellRun([flow], {"up": way, "down": way}, cpu_s={"proxy 0": 0.5}, seconds=seconds)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+async def test_every_cell_is_run_and_one_that_fails_twice_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    tries: list[int] = []
+
+    async def brings(cell: Cell, scenario: CongestionScenario, *, directory: Path, **_: object) -> CellRun:
+        tries.append(cell.seed)
+        (directory / "proxy.log").write_text("why")
+        (directory / "token").write_text("secret")
+        if cell.seed == 1 or (cell.seed == 2 and tries.count(2) == 1):
+            raise CellError("no")
+        return await half_of_the_link(cell, scenario)
+
+    monkeypatch.setattr(experiment, "namespaces_permitted", lambda: None)
+    monkeypatch.setattr(experiment, "run_cell", brings)
+    wanted = arguments(tmp_path, "--parts", "goodput", "--seeds", "1,2,3", "--jobs", str(jobs))
+    result = await run(wanted, Console(file=io.StringIO()), tmp_path)
+    assert sorted(tries) == [1, 1, 2, 2, 3]
+    assert [(cell["seed"], cell["reason"]) for cell in result.notes["failed"]] == [(1, "no")]
+    assert {cell["seed"]: cell["tries"] for cell in result.cells} == {2: 2, 3: 1}
+    (logs,) = {file.parent for file in (tmp_path / "failed").glob("*seed-1/*")}
+    assert {file.name for file in logs.iterdir()} == {"proxy.log"}
 
 
 async def test_a_run_from_file_to_report_goes_on_where_it_ended(

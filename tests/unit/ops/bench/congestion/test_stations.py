@@ -9,7 +9,7 @@ from ops.bench.congestion import stations
 from ops.bench.congestion.grid import Cell
 from ops.bench.congestion.scenario import Flow, parse_scenario
 from ops.bench.congestion.stations import run_cell
-from ops.bench.network.run import CellError
+from ops.bench.visit import CellError
 from ops.link import LinkError, namespaces_permitted
 
 SCENARIO = parse_scenario(

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from ops.bench.__main__ import parser
 from ops.bench.end_to_end import grid
-from ops.bench.end_to_end.experiment import Visit, run, starved
+from ops.bench.end_to_end.experiment import run, starved
 from ops.bench.end_to_end.grid import Cell
 from ops.bench.end_to_end.stations import CellRun
 from ops.bench.network.journal import Journal
-from ops.bench.network.run import CellError
 from ops.bench.scenario import ScenarioError
+from ops.bench.visit import CellError, Visit
 from tests.unit.ops.bench.end_to_end.pond import EDF, QUIC, SOURCE, outcomes, scenario
 
 CELLS = [Cell("dqn", QUIC, "stable", seed) for seed in (1, 2, 3)]
@@ -30,7 +30,7 @@ async def brings(cell: Cell) -> CellRun:
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 async def test_every_cell_is_run_once_and_kept(tmp_path: Path, jobs: int) -> None:
-    visit = Visit(journal(tmp_path), Console(file=io.StringIO()), commit="c")
+    visit = Visit[Cell](journal(tmp_path).add, Console(file=io.StringIO()), commit="c")
     await visit.all(CELLS, brings, jobs=jobs)
     assert set(journal(tmp_path).entries) == set(CELLS)
     assert visit.failed == {}
@@ -45,7 +45,7 @@ async def test_a_cell_that_fails_once_is_tried_again_and_twice_is_reported(tmp_p
             raise CellError(f"no {len(tries)}")
         return await brings(cell)
 
-    visit = Visit(journal(tmp_path), Console(file=io.StringIO()))
+    visit = Visit[Cell](journal(tmp_path).add, Console(file=io.StringIO()))
     await visit.all(CELLS, fails, jobs=1)
     assert tries == [1, 1, 2, 2, 3]
     assert visit.failed == {CELLS[0]: "no 2"}
@@ -63,7 +63,7 @@ def arguments(directory: Path, *more: str) -> argparse.Namespace:
 
 
 async def test_what_is_there_is_shown_without_measuring(tmp_path: Path) -> None:
-    visit = Visit(journal(tmp_path), Console(file=io.StringIO()), commit="c")
+    visit = Visit[Cell](journal(tmp_path).add, Console(file=io.StringIO()), commit="c")
     await visit.all([Cell("dqn", column, "stable", seed) for column in (EDF, QUIC) for seed in (1, 2)], brings, jobs=1)
     said = io.StringIO()
     asked = arguments(tmp_path, "--show", "--policies", "dqn", "--only", "quic/edf,tcp", "--seeds", "1,2")

@@ -10,8 +10,8 @@ from ops.bench.network import emulated
 from ops.bench.network.emulated import config, run_emulated_cell
 from ops.bench.network.grid import Cell, Row
 from ops.bench.network.requests import Request
-from ops.bench.network.run import CellError
 from ops.bench.network.scenario import NetworkScenario, parse_scenario
+from ops.bench.visit import CellError
 from ops.link import LinkSettings, namespaces_permitted
 from proxy.config import load_config
 

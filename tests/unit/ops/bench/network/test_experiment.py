@@ -8,13 +8,14 @@ from rich.console import Console
 
 from ops.bench.__main__ import parser
 from ops.bench.network import grid
-from ops.bench.network.experiment import Visit, run, starved
+from ops.bench.network.experiment import run, starved
 from ops.bench.network.grid import Cell, Row
 from ops.bench.network.journal import Journal
-from ops.bench.network.requests import Outcome, Request
-from ops.bench.network.run import CellError, CellRun
+from ops.bench.network.requests import Outcome
+from ops.bench.network.run import CellRun
 from ops.bench.network.scenario import NetworkScenario, parse_scenario
 from ops.bench.scenario import ScenarioError
+from ops.bench.visit import CellError, Visit
 
 SCENARIO = """
 name: pond
@@ -33,39 +34,43 @@ def scenario() -> NetworkScenario:
     return parse_scenario({"classes": {"a": {}}, "arrivals": {"kind": "burst"}, "requests": 1}, directory=Path())
 
 
-def visit(tmp_path: Path) -> Visit:
-    journal = Journal(tmp_path / "cells.jsonl", fingerprint="f", cell_of=grid.cell_of)
-    return Visit(scenario(), journal, tmp_path, Console(file=io.StringIO()), commit="c")
+def journal_in(tmp_path: Path) -> Journal[Cell]:
+    return Journal(tmp_path / "cells.jsonl", fingerprint="f", cell_of=grid.cell_of)
 
 
-async def brings(cell: Cell, requests: tuple[Request, ...]) -> CellRun:
-    assert len(requests) == 1
+def visit(journal: Journal[Cell]) -> Visit[Cell]:
+    return Visit(journal.add, Console(file=io.StringIO()), commit="c")
+
+
+async def brings(cell: Cell) -> CellRun:
     return CellRun((Outcome(0, "a", 0.0, 0.0, None, float(cell.seed), "OK"),))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 async def test_every_cell_is_run_once_and_kept(tmp_path: Path, jobs: int) -> None:
-    visiting = visit(tmp_path)
+    journal = journal_in(tmp_path)
+    visiting = visit(journal)
     await visiting.all(CELLS, brings, jobs=jobs)
-    assert set(visiting.journal.entries) == set(CELLS)
-    assert [visiting.journal.entries[cell]["tries"] for cell in CELLS] == [1, 1, 1]
+    assert set(journal.entries) == set(CELLS)
+    assert [journal.entries[cell]["tries"] for cell in CELLS] == [1, 1, 1]
     assert visiting.failed == {}
 
 
 async def test_a_cell_that_fails_once_is_tried_again_and_twice_is_reported(tmp_path: Path) -> None:
     tries: list[int] = []
 
-    async def fails(cell: Cell, requests: tuple[Request, ...]) -> CellRun:
+    async def fails(cell: Cell) -> CellRun:
         tries.append(cell.seed)
         if cell.seed == 1 or (cell.seed == 2 and tries.count(2) == 1):
             raise CellError(f"no {len(tries)}")
-        return await brings(cell, requests)
+        return await brings(cell)
 
-    visiting = visit(tmp_path)
+    journal = journal_in(tmp_path)
+    visiting = visit(journal)
     await visiting.all(CELLS, fails, jobs=1)
     assert tries == [1, 1, 2, 2, 3]
-    assert set(visiting.journal.entries) == set(CELLS[1:])
-    assert visiting.journal.entries[CELLS[1]]["tries"] == 2
+    assert set(journal.entries) == set(CELLS[1:])
+    assert journal.entries[CELLS[1]]["tries"] == 2
     assert visiting.failed == {CELLS[0]: "no 2"}
 
 

@@ -7,8 +7,9 @@ from ops.bench.certificates import make_certificates
 from ops.bench.network.grid import Cell, Row
 from ops.bench.network.memory import MemoryCell, check, memory_settings, run_memory_cell
 from ops.bench.network.requests import Request
-from ops.bench.network.run import CellError, CellRun
+from ops.bench.network.run import CellRun
 from ops.bench.scenario import ScenarioError
+from ops.bench.visit import CellError
 from ops.link import Change, LinkSettings
 from policies.traffic import TrafficClass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from rich.console import Console
 
 from ops.bench.__main__ import parser
 from ops.bench.network.journal import Journal
-from ops.bench.processes import ChildError
 from ops.bench.real_serving.cell import Cell, CellRun, cell_of
-from ops.bench.real_serving.experiment import cells, visit
+from ops.bench.real_serving.experiment import cells
 from ops.bench.real_serving.scenario import SHIPPED_SCENARIO, read_scenario
+from ops.bench.visit import CellError, Visit
 
 CONSOLE = Console(file=io.StringIO())
 CELLS = [Cell("stable", "greedy", seed) for seed in (1, 2)]
@@ -36,13 +37,14 @@ async def test_what_cells_bring_is_kept_and_failures_are_told(tmp_path: Path) ->
     async def run_one(cell: Cell) -> CellRun:
         tried.append(cell)
         if cell.seed == 2:
-            raise ChildError("the proxy ended")
+            raise CellError("the proxy ended")
         if len(tried) == 1:
-            raise ChildError("at first")
+            raise CellError("at first")
         return CellRun({"score": 0.5}, {"score": 0.5}, 1.0, {}, {}, {})
 
-    failed = await visit(CELLS, run_one, journal, CONSOLE, setting={"scheduler": "edf"})
-    assert failed == {CELLS[1]: "the proxy ended"}
+    visit = Visit[Cell](functools.partial(journal.add, scheduler="edf"), CONSOLE)
+    await visit.all(CELLS, run_one)
+    assert visit.failed == {CELLS[1]: "the proxy ended"}
     assert tried == [CELLS[0]] * 2 + [CELLS[1]] * 2
     again = Journal(tmp_path / "cells.jsonl", fingerprint="f", cell_of=cell_of)
     assert list(again.entries) == CELLS[:1]

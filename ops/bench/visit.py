@@ -1,0 +1,83 @@
+"""Running the cells of an experiment, some at a time, and keeping what they bring."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+C = TypeVar("C", bound=Hashable)
+
+TRIES = 2
+"""How often a cell is tried before it counts as failed."""
+
+
+class CellError(Exception):
+    """The cell could not be run to its end. The text says why."""
+
+
+@dataclass(slots=True)
+class Visit(Generic[C]):
+    """Runs cells, and hands what each brings to `keep` (such as `Journal.add`), with `commit` and how many `tries`."""
+
+    keep: Callable[..., None]
+    console: Console
+    commit: str | None = None
+    failed: dict[C, str] = field(default_factory=dict)
+    """With what the last try said."""
+
+    async def all(self, todo: Sequence[C], run_cell: Callable[[C], Awaitable[Any]], *, jobs: int = 1) -> None:
+        """Run every cell of `todo`, `jobs` at a time; those that raise `CellError` twice stand in `failed`."""
+        waiting = list(reversed(todo))
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()),
+            *(TextColumn("left:"), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            bar = progress.add_task("", total=len(todo))
+
+            async def worker() -> None:
+                while waiting:
+                    cell = waiting.pop()
+                    progress.update(bar, description=str(cell))
+                    await self._one(cell, run_cell)
+                    progress.advance(bar)
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(jobs):
+                    group.create_task(worker(), name=f"cells {number}")
+
+    async def _one(self, cell: C, run_cell: Callable[[C], Awaitable[Any]]) -> None:
+        for number in range(TRIES):
+            try:
+                brought = await run_cell(cell)
+            except CellError as error:
+                self.failed[cell] = str(error)
+                continue
+            self.failed.pop(cell, None)
+            self.keep(cell, brought, commit=self.commit, tries=number + 1)
+            return
+
+
+@contextlib.contextmanager
+def own_directory(cell: object, *, within: Path, out: Path, leave_out: Sequence[str] = ()) -> Iterator[Path]:
+    """A directory for one cell. Where the cell fails, it is kept below `out`, without tokens and `leave_out`."""
+    own = Path(tempfile.mkdtemp(prefix="cell-", dir=within))
+    try:
+        yield own
+    except CellError as error:
+        (own / "reason").write_text(f"{error}\n")
+        logs = out / "failed" / re.sub(r"[ ,:/]+", "-", str(cell))
+        shutil.copytree(own, logs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("token", *leave_out))
+        raise
+    finally:
+        shutil.rmtree(own)

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,8 +26,10 @@ import psutil
 import uvloop
 from tritonclient.grpc import service_pb2
 
+from ops.bench.channels import Channels
+from ops.bench.commands import answer_commands
 from ops.bench.figures import Measurement, percentile
-from ops.bench.serving import INFER, STREAM_INFER, UNLIMITED
+from ops.bench.serving import INFER, STREAM_INFER
 
 HANG_S = 10.0
 """How long after its time a measurement waits for calls that do not come back."""
@@ -95,7 +95,8 @@ class _Load:
     """The commands."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        # A local pool, so that channels of one process to one address share no connection.
+        self._channels = Channels(("grpc.use_local_subchannel_pool", 1))
         self._held: list[Any] = []
 
     async def answer(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -107,15 +108,8 @@ class _Load:
             return await self._hold(command["hold"], command["streams"])
         return self._release()
 
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        if address not in self._channels:
-            # A local pool, so that channels of one process to one address share no connection.
-            options = (*UNLIMITED, ("grpc.use_local_subchannel_pool", 1))
-            self._channels[address] = grpc.aio.insecure_channel(address, options=options)
-        return self._channels[address]
-
     async def _probe(self, address: str, timeout_s: float) -> dict[str, Any]:
-        call = self._channel(address).unary_unary(INFER, None, None)
+        call = self._channels.to(address).unary_unary(INFER, None, None)
         request = infer_request(16, seed=0)
         # A path answers UNAVAILABLE while its inner legs connect, which wait_for_ready on the outer one does not cover.
         until = time.perf_counter() + timeout_s
@@ -130,7 +124,7 @@ class _Load:
                 return {} if answer == request else {"error": f"wrong answer of {len(answer)} bytes"}
 
     async def _measure(self, command: dict[str, Any]) -> Measurement:
-        call = self._channel(command["measure"]).unary_unary(INFER, None, None)
+        call = self._channels.to(command["measure"]).unary_unary(INFER, None, None)
         request = infer_request(command["body"], seed=command["seed"])
         await _Callers(call, request).run(command["callers"], command["warm_up"])
         processes = [psutil.Process(pid) for pid in command["pids"]]
@@ -153,7 +147,7 @@ class _Load:
 
     async def _hold(self, address: str, streams: int) -> dict[str, Any]:
         """Open the streams one after the other; each has carried a message both ways when it counts as open."""
-        start: Any = self._channel(address).stream_stream(STREAM_INFER, None, None)
+        start: Any = self._channels.to(address).stream_stream(STREAM_INFER, None, None)
         request = infer_request(16, seed=0)
         try:
             async with asyncio.timeout(HANG_S + streams * 0.05):
@@ -177,18 +171,12 @@ class _Load:
 
     async def close(self) -> None:
         self._release()
-        for channel in self._channels.values():
-            await channel.close(None)
+        await self._channels.close()
 
 
 async def _run() -> None:
-    commands = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     load = _Load()
-    print(json.dumps({}), flush=True)
-    async for line in commands:
-        print(json.dumps(await load.answer(json.loads(line))), flush=True)
+    await answer_commands(load.answer)
     await load.close()
 
 

@@ -30,6 +30,7 @@ import grpc.aio
 import uvloop
 from tritonclient.grpc import service_pb2
 
+from ops.bench.channels import Channels
 from ops.bench.commands import answer_commands
 from ops.bench.end_to_end.requests import (
     CUT,
@@ -40,7 +41,7 @@ from ops.bench.end_to_end.requests import (
     write_outcomes,
 )
 from ops.bench.end_to_end.samples import Sampler
-from ops.bench.serving import STREAM_INFER, UNLIMITED
+from ops.bench.serving import STREAM_INFER
 from ops.emulated.requests import infer_request
 
 LEAD_S = 0.2
@@ -196,7 +197,7 @@ async def _one_token(call: Open, message: bytes, until: float) -> str:
 
 class _Client:
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels = Channels()
 
     async def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         if "warm_up" in command:
@@ -217,13 +218,10 @@ class _Client:
         return {"began_unix": began_unix, "samples": sampler.samples}
 
     def _call(self, address: str) -> Open:
-        if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address, options=UNLIMITED)
-        return self._channels[address].stream_stream(STREAM_INFER, None, None)
+        return self._channels.to(address).stream_stream(STREAM_INFER, None, None)
 
     async def close(self) -> None:
-        for channel in self._channels.values():
-            await channel.close(None)
+        await self._channels.close()
 
 
 async def _main() -> None:

@@ -24,10 +24,10 @@ import grpc
 import grpc.aio
 import uvloop
 
+from ops.bench.channels import Channels
 from ops.bench.commands import answer_commands
 from ops.bench.network.backend import METHOD, SERVED_AT
 from ops.bench.network.requests import Outcome, Request, read_requests, write_outcomes
-from ops.bench.serving import UNLIMITED
 
 LEAD_S = 0.1
 """Between the command and the beginning of the cell: time to make the tasks of a few thousand requests."""
@@ -90,7 +90,7 @@ async def _send(call: Call, request: Request, body: bytes, began_at: float, give
 
 class _Client:
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels = Channels()
 
     async def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         if "warm_up" in command:
@@ -105,13 +105,10 @@ class _Client:
         return {"began_at": began_at}
 
     def _call(self, address: str) -> Call:
-        if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address, options=UNLIMITED)
-        return self._channels[address].unary_unary(METHOD, None, None)
+        return self._channels.to(address).unary_unary(METHOD, None, None)
 
     async def close(self) -> None:
-        for channel in self._channels.values():
-            await channel.close(None)
+        await self._channels.close()
 
 
 async def _main() -> None:

@@ -9,7 +9,7 @@ from ops.bench.__main__ import parser
 from ops.bench.congestion import experiment
 from ops.bench.congestion.experiment import run
 from ops.bench.congestion.grid import Cell
-from ops.bench.congestion.scenario import CongestionScenario, parse_scenario
+from ops.bench.congestion.scenario import CongestionScenario
 from ops.bench.congestion.stations import CellRun
 from ops.bench.congestion.wire import STEP_S
 from ops.bench.processes import ChildError
@@ -22,11 +22,6 @@ link: {rate: 8mbit, delay: 5ms}
 seeds: [1]
 goodput: {seconds: 4, flows: [tcp/reno, quic/none-such], directions: [down]}
 """
-
-
-def scenario(seeds: int = 3) -> CongestionScenario:
-    source = {"link": {"rate": "8mbit", "delay": "5ms"}, "seeds": list(range(1, seeds + 1))}
-    return parse_scenario({**source, "goodput": {"directions": ["up"]}})
 
 
 def arguments(tmp_path: Path, *more: str) -> argparse.Namespace:

@@ -13,7 +13,6 @@ from ops.bench.network.grid import Cell, Row
 from ops.bench.network.journal import Journal
 from ops.bench.network.requests import Outcome
 from ops.bench.network.run import CellRun
-from ops.bench.network.scenario import NetworkScenario, parse_scenario
 from ops.bench.scenario import ScenarioError
 from ops.bench.visit import CellError, Visit
 
@@ -28,10 +27,6 @@ cells: {transport: [quic, tcp], scheduler: [rr, edf], congestion_control: [cubic
 """
 
 CELLS = [Cell(Row("quic", "edf", "cubic"), None, seed) for seed in (1, 2, 3)]
-
-
-def scenario() -> NetworkScenario:
-    return parse_scenario({"classes": {"a": {}}, "arrivals": {"kind": "burst"}, "requests": 1}, directory=Path())
 
 
 def journal_in(tmp_path: Path) -> Journal[Cell]:

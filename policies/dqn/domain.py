@@ -283,12 +283,16 @@ def _events(
     made = []
     for _ in range(int(generator.integers(1, 4))):
         at, lasts = generator.uniform(0.0, 0.9) * seconds, generator.uniform(0.05, 0.5) * seconds
-        kind = generator.choice(["down", "slow", "delay"], p=[0.45, 0.4, 0.15])
+        kind = generator.choice(["down", "slow", "all slow", "delay"], p=[0.4, 0.3, 0.15, 0.15])
         candidate = candidates[int(generator.integers(len(candidates)))].model
         if kind == "down":
             made.append(Event(at, lasts, "down", candidate))
         elif kind == "slow":
             made.append(Event(at, lasts, "slow", candidate, _log_uniform(generator, 1.3, 5.0)))
+        elif kind == "all slow":
+            # What they share is taken by others, or the profiles are of a faster machine.
+            factor = _log_uniform(generator, 1.3, 4.0)
+            made.extend(Event(at, lasts, "slow", each.model, factor) for each in candidates)
         else:
             made.append(Event(at, lasts, "delay", "", _log_uniform(generator, 1.3, 3.0)))
     return tuple(made)

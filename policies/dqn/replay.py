@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Observation = NDArray[np.float32]
@@ -154,3 +155,14 @@ class Replay:
         """`count` of them, with replacement."""
         places = generator.integers(len(self), size=count)
         return Batch(*(column[places] for column in self._columns))
+
+    def state(self) -> dict[str, Any]:
+        """What is kept, for `load`: how many were ever added, and a tensor for each column."""
+        kept = {name: torch.from_numpy(column[: len(self)]) for name, column in self._columns._asdict().items()}
+        return {"added": self._added, **kept}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over the `state` of one of the same capacity and shapes."""
+        self._added = int(state["added"])
+        for name, column in self._columns._asdict().items():
+            column[: len(self)] = state[name].numpy()

@@ -109,7 +109,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
 
     `start` is a checkpoint to go on from; `workloads` are played instead of drawn ones, each with its latencies up to a
     tenth off; `candidates` take the place of drawn ones. `resume` goes on from the state in `out`: with its settings,
-    parameters and optimiser, but with an empty replay buffer and new episodes. `notes` stand in the checkpoint's
+    parameters, optimiser and replay buffer, but with new episodes. `notes` stand in the checkpoint's
     sidecar. The same arguments give the same result, on the same machine and versions. Raises `CheckpointError` if
     there is nothing to go on from.
     """
@@ -121,11 +121,6 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     curve: list[tuple[int, float, float]] = [] if state is None else [tuple(point) for point in state["curve"]]
     best = None if state is None else Validation(*state["best"])
 
-    learner = Learner(settings.learner, settings.network, seed=settings.seed)
-    if start is not None:
-        _start_from(learner, start)
-    if state is not None:
-        learner.load(state["learner"])
     source = (lambda generator: near(tuple(workloads), generator)) if workloads else Domain(settings.domain, candidates)
     places = max(settings.domain.candidates[1], len(candidates), *(len(item.candidates) for item in workloads), 0)
     reference = _greedy if settings.reward.baseline == "reference" else None
@@ -137,13 +132,19 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     exploring, sampling = (np.random.Generator(np.random.PCG64(child)) for child in seeds.spawn(2))
     rollout = Rollout(environments, settings.reward, seed=settings.seed * 100_000 + done)
     replay = Replay(settings.replay, observation_size=rollout.observations.shape[1], actions=places + 1)
+    learner = Learner(settings.learner, settings.network, seed=settings.seed)
+    if start is not None:
+        _start_from(learner, start)
+    if state is not None:
+        learner.load(state["learner"])
+        replay.load(state["replay"])
     known, drawn = validation_runs(settings.validation, workloads=workloads, candidates=candidates)
 
     out.mkdir(parents=True, exist_ok=True)
     writer = SummaryWriter(out / "tensorboard", purge_step=done)
     scores: list[float] = []
     learnt: list[Learnt] = []
-    began, steps, validation = done, 0, best
+    steps, validation = 0, best
     while done < settings.decisions:
         # 1. One decision in each environment.
         epsilons = _epsilons(settings, done)
@@ -153,7 +154,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
         steps += 1
         # 2. One step of learning.
         # Where episodes are short, few of their decisions have as many after them as a return takes.
-        warm = done - began >= settings.warm_up and len(replay) >= settings.batch
+        warm = done >= settings.warm_up and len(replay) >= settings.batch
         if warm and steps % settings.learn_every == 0:
             learnt.append(learner.learn(replay.sample(settings.batch, sampling), progress=done / settings.decisions))
         # 3. The log.
@@ -176,7 +177,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
             if best is None or validation.score > best.score:
                 best = validation
                 write_checkpoint(replace(candidate, training=_sidecar(settings, done, best, curve, notes)))
-            _write_state(out / STATE, learner, settings, done, curve, best)
+            _write_state(out / STATE, learner, replay, settings, done, curve, best)
     writer.close()
     if best is None:
         raise ValueError("nothing was trained: no decisions left")
@@ -273,6 +274,7 @@ def _start_from(learner: Learner, start: Checkpoint) -> None:
 def _write_state(
     path: Path,
     learner: Learner,
+    replay: Replay,
     settings: TrainSettings,
     done: int,
     curve: Sequence[tuple[int, float, float]],
@@ -286,6 +288,7 @@ def _write_state(
             "curve": [list(point) for point in curve],
             "best": [best.known, best.drawn],
             "learner": learner.state(),
+            "replay": replay.state(),
         },
         temporary,
     )

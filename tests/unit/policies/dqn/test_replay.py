@@ -79,3 +79,24 @@ def test_samples_repeat_with_the_generator() -> None:
         replay.add(transition(value))
     first, second = (replay.sample(8, np.random.default_rng(1)).rewards.tolist() for _ in range(2))
     assert first == second
+
+
+def test_the_state_goes_on_where_it_was() -> None:
+    replay, again = (Replay(3, observation_size=1, actions=2) for _ in range(2))
+    for value in (1.0, 2.0, 3.0, 4.0):
+        replay.add(transition(value))
+    again.load(replay.state())
+    for buffer in (replay, again):
+        buffer.add(transition(5.0))
+    first, second = (buffer.sample(100, np.random.default_rng(1)) for buffer in (replay, again))
+    assert set(second.rewards.tolist()) == {3.0, 4.0, 5.0}
+    for column in first._fields:
+        np.testing.assert_array_equal(getattr(first, column), getattr(second, column))
+
+
+def test_the_state_of_one_that_is_not_full() -> None:
+    replay, again = (Replay(3, observation_size=1, actions=2) for _ in range(2))
+    replay.add(transition(1.0))
+    again.load(replay.state())
+    assert len(again) == 1
+    assert set(again.sample(10, np.random.default_rng(1)).rewards.tolist()) == {1.0}

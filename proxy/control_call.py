@@ -10,7 +10,7 @@ from proxy.clock import Clock
 from proxy.errors import Code
 from proxy.pb.headway.v1 import tunnel_pb2
 from proxy.tasks import spawn
-from proxy.tunnel.clock_sync import ClockSync
+from proxy.tunnel.clock_sync import ClockSync, RoundTrip
 from proxy.tunnel.exchange import CallStatus, IncomingCall, OutgoingCall
 from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.tunnel import DaemonLoad
@@ -75,6 +75,10 @@ class ControlCall:
         if best is not None:
             report.offset.offset_us = _microseconds(best.offset_s)
             report.offset.round_trip_us = _microseconds(best.round_trip_s)
+        current = self._clocks.round_trip
+        if current is not None:
+            report.round_trip.smoothed_us = _microseconds(current.smoothed_s)
+            report.round_trip.deviation_us = _microseconds(current.deviation_s)
         return report.SerializeToString()
 
     async def _read(self) -> None:
@@ -111,6 +115,8 @@ async def serve_control(call: IncomingCall, *, peer: PeerClock, clock: Clock, lo
             peer.measured(report.offset.offset_us / 1e6)
         else:
             peer.arrived(sent_at=report.sent_us / 1e6, received_at=received_at)
+        if report.HasField("round_trip"):
+            peer.round_trip = RoundTrip(report.round_trip.smoothed_us / 1e6, report.round_trip.deviation_us / 1e6)
         now_load = load()
         answer = tunnel_pb2.DaemonReport(
             sequence=report.sequence,

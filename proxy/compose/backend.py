@@ -130,13 +130,15 @@ class Daemon:
         self.dispatcher.use_policy(route, policy)
 
     def paths(self) -> Mapping[str, TunnelPath]:
-        """What each tunnel has measured of its path, by the proxy's address; of those over TCP nothing is known."""
-        return {
-            tunnel.peer: TunnelPath(
-                tunnel.path.rtt_s, tunnel.path.delivery_rate_bytes_s, rtt_deviation_s=tunnel.path.rtt_deviation_s
+        """What each tunnel has measured of its path, by the proxy's address; over TCP not the rate."""
+        over_tcp = {} if self._tcp is None else self._tcp.round_trips()
+        paths = {peer: TunnelPath(way.smoothed_s, rtt_deviation_s=way.deviation_s) for peer, way in over_tcp.items()}
+        for tunnel in self.tunnels:
+            path = tunnel.path
+            paths[tunnel.peer] = TunnelPath(
+                path.rtt_s, path.delivery_rate_bytes_s, rtt_deviation_s=path.rtt_deviation_s
             )
-            for tunnel in self.tunnels
-        }
+        return paths
 
     async def start(self) -> None:
         """Listen for proxies, on UDP and TCP at the same port. Raises `ConfigError` if the port is taken."""

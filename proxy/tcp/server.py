@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from proxy.errors import CallError, Code, HeadwayError
 from proxy.http2.incoming import GenericHandler, readable_peer
 from proxy.http2.listening import server_credentials
 from proxy.tcp.fields import read_fields
+from proxy.tunnel.clock_sync import RoundTrip
 from proxy.tunnel.exchange import CallHandler, CallHead, CallStatus, CallTimes, IncomingCall
 from proxy.tunnel.gate import Gate, PeerClock
 from proxy.tunnel.tunnel import DaemonLoad
@@ -79,6 +80,11 @@ class TcpServer:
     def port(self) -> int:
         """The TCP port listened on, once started."""
         return self._port
+
+    def round_trips(self) -> Mapping[str, RoundTrip]:
+        """What an exchange with each connected proxy takes, by its address; those that have not told are left out."""
+        clocks = {control.head.peer: self._clock_of(control.head.peer) for control in self._controls}
+        return {peer: clock.round_trip for peer, clock in clocks.items() if clock.round_trip is not None}
 
     async def start(self) -> None:
         """Listen. Raises `HeadwayError` naming the address if that is not possible."""

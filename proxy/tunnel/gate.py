@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from policies.traffic import Deadline, TrafficClass, call_deadline
 from proxy.errors import CallError, Code
+from proxy.tunnel.clock_sync import RoundTrip
 from proxy.tunnel.exchange import CallHead
 from proxy.tunnel.headers import TunnelRequest
 from proxy.tunnel.methods import is_unary
@@ -36,6 +37,8 @@ class PeerClock:
     def __init__(self) -> None:
         self._offset_s: float | None = None
         self._measured = False
+        self.round_trip: RoundTrip | None = None
+        """What an exchange with the proxy takes; None before it has told."""
 
     def __repr__(self) -> str:
         return f"<PeerClock offset_s={self._offset_s} measured={self._measured}>"

@@ -12,7 +12,8 @@ from proxy.tasks import spawn
 from proxy.testing.calls import MemoryCarrier, failing
 from proxy.testing.clock import ManualClock
 from proxy.testing.virtual_loop import VirtualTimeLoop
-from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall
+from proxy.tunnel.clock_sync import RoundTrip
+from proxy.tunnel.exchange import CallHead, CallStatus, IncomingCall, InitialMetadata
 from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.tunnel import DaemonLoad
 
@@ -83,6 +84,20 @@ async def test_the_round_trip_counts_without_the_daemon_s_own_time() -> None:
     assert best is not None
     assert best.offset_s == pytest.approx(50.0)
     assert best.round_trip_s == pytest.approx(0.4)
+    assert control.clocks.round_trip is not None
+    assert control.clocks.round_trip.smoothed_s == pytest.approx(0.4)
+
+
+async def test_the_daemon_learns_what_an_exchange_takes() -> None:
+    ends = Ends()
+    assert ends.peer.round_trip is None
+    report = tunnel_pb2.ProxyReport(sequence=2, round_trip=tunnel_pb2.RoundTrip(smoothed_us=250_000, deviation_us=3000))
+    await ends.call.send(report.SerializeToString())
+    assert isinstance(await asyncio.wait_for(ends.call.receive(), 1), InitialMetadata | bytes)
+    await ends.call.close_sending()
+    while not isinstance(await asyncio.wait_for(ends.call.receive(), 1), CallStatus):
+        pass
+    assert ends.peer.round_trip == RoundTrip(0.25, 0.003)
 
 
 async def test_reports_are_numbered_and_carry_what_is_known() -> None:
@@ -95,6 +110,7 @@ async def test_reports_are_numbered_and_carry_what_is_known() -> None:
     first, second, *_ = [tunnel_pb2.ProxyReport.FromString(message) for message in ends.call.requests]
     assert (first.sequence, first.sent_us, first.HasField("offset")) == (1, 100_000_000, False)
     assert (second.sequence, second.offset.offset_us, second.offset.round_trip_us) == (2, 5_000_250_000, 0)
+    assert (first.HasField("round_trip"), second.HasField("round_trip")) == (False, True)
 
 
 async def test_stopping_before_the_start_sends_nothing() -> None:

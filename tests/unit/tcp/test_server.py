@@ -93,3 +93,20 @@ async def test_a_proxy_that_goes_away_is_not_waited_for(ends: TcpEnds) -> None:
     await tunnel.close()
     async with asyncio.timeout(5):
         await ends.server.wait_told()
+
+
+async def test_it_knows_what_an_exchange_with_each_proxy_takes(ends: TcpEnds) -> None:
+    assert ends.server.round_trips() == {}
+    tunnel = ends.tunnel()
+    await tunnel.wait_settled()
+    async with asyncio.timeout(5):
+        while not ends.server.round_trips():
+            await answer(tunnel.open(UNARY), b"x")
+    [(peer, round_trip)] = ends.server.round_trips().items()
+    assert peer == ends.heads[-1].tunnel
+    assert 0 <= round_trip.smoothed_s < 1
+    ends.server.drain()  # to be told when its control call has ended
+    await tunnel.close()
+    async with asyncio.timeout(5):
+        await ends.server.wait_told()
+    assert ends.server.round_trips() == {}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.tunnel.clock_sync import ClockOffset, ClockSync
+from proxy.tunnel.clock_sync import ClockOffset, ClockSync, RoundTrip
 
 
 def exchange(
@@ -56,9 +56,28 @@ def test_an_answer_that_seems_to_come_before_its_question_took_no_time() -> None
     assert best.round_trip_s == 0.0
 
 
+def test_the_round_trip_follows_what_exchanges_take() -> None:
+    clocks = ClockSync()
+    exchange(clocks, at=100.0, offset_s=5.0, up_s=0.05, down_s=0.05, work_s=0.3)
+    assert clocks.round_trip is not None
+    assert (clocks.round_trip.smoothed_s, clocks.round_trip.deviation_s) == pytest.approx((0.1, 0.05))
+    exchange(clocks, at=101.0, offset_s=5.0, up_s=0.05, down_s=0.85)
+    assert (clocks.round_trip.smoothed_s, clocks.round_trip.deviation_s) == pytest.approx((0.5, 0.2375))
+    for at in range(102, 122):
+        exchange(clocks, at=at, offset_s=5.0, up_s=0.1, down_s=0.1)
+    assert (clocks.round_trip.smoothed_s, clocks.round_trip.deviation_s) == pytest.approx((0.2, 0.0), abs=0.01)
+
+
+def test_a_sample_leaves_what_was_known_before() -> None:
+    known = RoundTrip(0.1, 0.0)
+    assert known.with_sample(0.3).smoothed_s == pytest.approx(0.2)
+    assert known == RoundTrip(0.1, 0.0)
+
+
 def test_before_the_first_sample_nothing_is_known() -> None:
     clocks = ClockSync()
     assert clocks.best is None
+    assert clocks.round_trip is None
     assert repr(clocks) == "<ClockSync samples=0 best=None>"
     exchange(clocks, at=0.0, offset_s=2.0, up_s=0.25, down_s=0.25)
     assert repr(clocks) == "<ClockSync samples=1 best=ClockOffset(offset_s=2.0, round_trip_s=0.5)>"

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17headway/v1/tunnel.proto\x12\nheadway.v1\"Y\n\x0bProxyReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07sent_us\x18\x02 \x01(\x03\x12\'\n\x06offset\x18\x03 \x01(\x0b\x32\x17.headway.v1.ClockOffset\"7\n\x0b\x43lockOffset\x12\x11\n\toffset_us\x18\x01 \x01(\x03\x12\x15\n\rround_trip_us\x18\x02 \x01(\x03\"\x83\x01\n\x0c\x44\x61\x65monReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rproxy_sent_us\x18\x02 \x01(\x03\x12\x13\n\x0breceived_us\x18\x03 \x01(\x03\x12\x0f\n\x07sent_us\x18\x04 \x01(\x03\x12$\n\x04load\x18\x05 \x01(\x0b\x32\x16.headway.v1.DaemonLoad\">\n\nDaemonLoad\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x32J\n\x06Tunnel\x12@\n\x07\x43ontrol\x12\x17.headway.v1.ProxyReport\x1a\x18.headway.v1.DaemonReport(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17headway/v1/tunnel.proto\x12\nheadway.v1\"\x84\x01\n\x0bProxyReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07sent_us\x18\x02 \x01(\x03\x12\'\n\x06offset\x18\x03 \x01(\x0b\x32\x17.headway.v1.ClockOffset\x12)\n\nround_trip\x18\x04 \x01(\x0b\x32\x15.headway.v1.RoundTrip\"7\n\x0b\x43lockOffset\x12\x11\n\toffset_us\x18\x01 \x01(\x03\x12\x15\n\rround_trip_us\x18\x02 \x01(\x03\"6\n\tRoundTrip\x12\x13\n\x0bsmoothed_us\x18\x01 \x01(\x03\x12\x14\n\x0c\x64\x65viation_us\x18\x02 \x01(\x03\"\x83\x01\n\x0c\x44\x61\x65monReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rproxy_sent_us\x18\x02 \x01(\x03\x12\x13\n\x0breceived_us\x18\x03 \x01(\x03\x12\x0f\n\x07sent_us\x18\x04 \x01(\x03\x12$\n\x04load\x18\x05 \x01(\x0b\x32\x16.headway.v1.DaemonLoad\">\n\nDaemonLoad\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x32J\n\x06Tunnel\x12@\n\x07\x43ontrol\x12\x17.headway.v1.ProxyReport\x1a\x18.headway.v1.DaemonReport(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headway.v1.tunnel_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROXYREPORT']._serialized_start=39
-  _globals['_PROXYREPORT']._serialized_end=128
-  _globals['_CLOCKOFFSET']._serialized_start=130
-  _globals['_CLOCKOFFSET']._serialized_end=185
-  _globals['_DAEMONREPORT']._serialized_start=188
-  _globals['_DAEMONREPORT']._serialized_end=319
-  _globals['_DAEMONLOAD']._serialized_start=321
-  _globals['_DAEMONLOAD']._serialized_end=383
-  _globals['_TUNNEL']._serialized_start=385
-  _globals['_TUNNEL']._serialized_end=459
+  _globals['_PROXYREPORT']._serialized_start=40
+  _globals['_PROXYREPORT']._serialized_end=172
+  _globals['_CLOCKOFFSET']._serialized_start=174
+  _globals['_CLOCKOFFSET']._serialized_end=229
+  _globals['_ROUNDTRIP']._serialized_start=231
+  _globals['_ROUNDTRIP']._serialized_end=285
+  _globals['_DAEMONREPORT']._serialized_start=288
+  _globals['_DAEMONREPORT']._serialized_end=419
+  _globals['_DAEMONLOAD']._serialized_start=421
+  _globals['_DAEMONLOAD']._serialized_end=483
+  _globals['_TUNNEL']._serialized_start=485
+  _globals['_TUNNEL']._serialized_end=559
 # @@protoc_insertion_point(module_scope)

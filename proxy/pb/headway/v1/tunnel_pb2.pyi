@@ -6,14 +6,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProxyReport(_message.Message):
-    __slots__ = ("sequence", "sent_us", "offset")
+    __slots__ = ("sequence", "sent_us", "offset", "round_trip")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     sent_us: int
     offset: ClockOffset
-    def __init__(self, sequence: _Optional[int] = ..., sent_us: _Optional[int] = ..., offset: _Optional[_Union[ClockOffset, _Mapping]] = ...) -> None: ...
+    round_trip: RoundTrip
+    def __init__(self, sequence: _Optional[int] = ..., sent_us: _Optional[int] = ..., offset: _Optional[_Union[ClockOffset, _Mapping]] = ..., round_trip: _Optional[_Union[RoundTrip, _Mapping]] = ...) -> None: ...
 
 class ClockOffset(_message.Message):
     __slots__ = ("offset_us", "round_trip_us")
@@ -22,6 +24,14 @@ class ClockOffset(_message.Message):
     offset_us: int
     round_trip_us: int
     def __init__(self, offset_us: _Optional[int] = ..., round_trip_us: _Optional[int] = ...) -> None: ...
+
+class RoundTrip(_message.Message):
+    __slots__ = ("smoothed_us", "deviation_us")
+    SMOOTHED_US_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_US_FIELD_NUMBER: _ClassVar[int]
+    smoothed_us: int
+    deviation_us: int
+    def __init__(self, smoothed_us: _Optional[int] = ..., deviation_us: _Optional[int] = ...) -> None: ...
 
 class DaemonReport(_message.Message):
     __slots__ = ("sequence", "proxy_sent_us", "received_us", "sent_us", "load")

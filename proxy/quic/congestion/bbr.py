@@ -19,7 +19,7 @@ from typing import Any
 from aioquic.quic.congestion.base import QuicCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 
-from proxy.quic.congestion.bbr_model import BETA, FULL_BW_ROUNDS, PathModel, excessive
+from proxy.quic.congestion.bbr_model import BETA, PathModel, excessive
 from proxy.quic.congestion.bbr_states import (
     ACCELERATING,
     PACING_GAIN,
@@ -39,8 +39,6 @@ MAX_PROBE_WAIT_ROUNDS = 63
 """Sections 5.3.3.5 and 5.3.4."""
 STARTUP_LOSS_EVENTS = 6
 """Section 5.3.1.3."""
-STARTUP_QUEUED_ROUNDS = 1
-"""Rounds without growth that end startup where a queue stands: the draft's three would keep it full for two more."""
 QUEUE_SHARE = 0.25
 ALONE_QUEUE_SHARE = 0.1
 FOREIGN_SHARE = 0.75
@@ -193,8 +191,7 @@ class Bbr(QuicCongestionControl):
             self._check_startup_loss()
         model.adapt_lower_bounds(self.congestion_window, probing=self.state in ACCELERATING)
         model.update_extra_acked(sample, cwnd=self.congestion_window, now=now)
-        queued = self.state is State.STARTUP and self._has_queued()
-        model.check_full_bw(sample, rounds=STARTUP_QUEUED_ROUNDS if queued else FULL_BW_ROUNDS)
+        model.check_full_bw(sample)
         if self.state is State.STARTUP and model.full_bw_reached:
             self.state = State.DRAIN
             self._seen_empty = True  # the queue is startup's

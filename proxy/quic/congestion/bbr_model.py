@@ -170,8 +170,8 @@ class PathModel:
         """Look afresh whether the pipe is full, from `rate` on."""
         self._full_bw, self._full_bw_count, self.full_bw_now = rate, 0, False
 
-    def check_full_bw(self, sample: RateSample, *, rounds: int = FULL_BW_ROUNDS) -> None:
-        """Whether the rate has stopped growing for so many rounds (section 5.3.1.2)."""
+    def check_full_bw(self, sample: RateSample) -> None:
+        """Whether the rate has stopped growing (section 5.3.1.2)."""
         if self.full_bw_now or sample.app_limited:
             return
         if sample.delivery_rate >= self._full_bw * FULL_BW_GROWTH:
@@ -179,7 +179,7 @@ class PathModel:
             return
         if self.round_start:
             self._full_bw_count += 1
-            self.full_bw_now = self._full_bw_count >= rounds
+            self.full_bw_now = self._full_bw_count >= FULL_BW_ROUNDS
             self.full_bw_reached = self.full_bw_reached or self.full_bw_now
 
     def update_extra_acked(self, sample: RateSample, *, cwnd: float, now: float) -> None:

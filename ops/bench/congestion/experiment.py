@@ -22,7 +22,7 @@ from ops.bench.congestion.scenario import CongestionScenario, read_scenario
 from ops.bench.congestion.stations import CellRun, run_cell
 from ops.bench.congestion.summary import summarise
 from ops.bench.congestion.tables import print_tables
-from ops.bench.network.journal import Journal
+from ops.bench.journal import Journal
 from ops.bench.processes import ChildError
 from ops.bench.scenario import SHIPPED, ScenarioError
 from ops.bench.visit import Visit, own_directory

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.bench.network.keys import Keys, read_file
+from ops.bench.keys import Keys, read_file
 from ops.bench.scenario import ScenarioError
 from ops.link import LinkError, parse_link
 from ops.link.description import read_value

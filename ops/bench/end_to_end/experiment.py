@@ -25,8 +25,8 @@ from ops.bench.end_to_end.stations import CellRun, outcomes_of, run_cell
 from ops.bench.end_to_end.summary import summarise
 from ops.bench.end_to_end.tables import print_tables
 from ops.bench.end_to_end.verdict import verdicts
+from ops.bench.journal import Journal
 from ops.bench.network.grid import Row, kernel_controls, usable
-from ops.bench.network.journal import Journal
 from ops.bench.scenario import SHIPPED, ScenarioError
 from ops.bench.visit import Visit, own_directory
 from ops.link import namespaces_permitted

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.bench.keys import Keys, read_file
 from ops.bench.network.grid import Row
-from ops.bench.network.keys import Keys, read_file
 from ops.bench.scenario import ScenarioError
 from ops.link import LinkError, LinkSettings, parse_link
 from ops.link.settings import as_json

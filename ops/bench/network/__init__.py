@@ -2,6 +2,6 @@
 
 `scenario` reads the YAML file, `grid` makes the cells of it, `requests` draws the arrivals, the same for every cell of
 a seed. `experiment` visits the cells: over the emulated link with real processes (`emulated`; the programs in the
-namespaces are `client` and `backend`), or over the link in memory in virtual time (`memory`). `journal` keeps what is
-finished, `metrics` and `summary` do the arithmetic, `tables` and `plots` show it.
+namespaces are `client` and `backend`), or over the link in memory in virtual time (`memory`). `metrics` and `summary`
+do the arithmetic, `tables` and `plots` show it.
 """

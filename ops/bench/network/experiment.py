@@ -18,11 +18,11 @@ from rich.console import Console
 from ops.bench import report
 from ops.bench.arguments import list_of
 from ops.bench.certificates import Certificates, make_certificates
+from ops.bench.journal import Journal
 from ops.bench.network import grid, memory, plots
 from ops.bench.network.bounds import bound_weight
 from ops.bench.network.emulated import run_emulated_cell
 from ops.bench.network.grid import Cell
-from ops.bench.network.journal import Journal
 from ops.bench.network.memory import MemoryCell, run_memory_cell
 from ops.bench.network.metrics import metrics
 from ops.bench.network.requests import draw_requests

@@ -17,7 +17,7 @@ from rich.console import Console
 from ops.bench import report
 from ops.bench.arguments import list_of
 from ops.bench.certificates import make_certificates
-from ops.bench.network.journal import Journal
+from ops.bench.journal import Journal
 from ops.bench.processes import ChildError
 from ops.bench.real_serving.cell import Cell, CellRun, cell_of, run_cell
 from ops.bench.real_serving.scenario import SHIPPED_SCENARIO, RealServingScenario, read_scenario

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.bench.network.keys import Keys, read_file
+from ops.bench.keys import Keys, read_file
 from ops.bench.scenario import SHIPPED
 from policies.scheduling.registry import SCHEDULERS
 from policies.selection.registry import make_policy, require_candidate

@@ -12,7 +12,7 @@ from ops.bench.end_to_end import grid
 from ops.bench.end_to_end.experiment import run, starved
 from ops.bench.end_to_end.grid import Cell
 from ops.bench.end_to_end.stations import CellRun
-from ops.bench.network.journal import Journal
+from ops.bench.journal import Journal
 from ops.bench.scenario import ScenarioError
 from ops.bench.visit import CellError, Visit
 from tests.unit.ops.bench.end_to_end.pond import EDF, QUIC, SOURCE, outcomes, scenario

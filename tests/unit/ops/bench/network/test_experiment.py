@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from ops.bench.__main__ import parser
+from ops.bench.journal import Journal
 from ops.bench.network import grid
 from ops.bench.network.experiment import run, starved
 from ops.bench.network.grid import Cell, Row
-from ops.bench.network.journal import Journal
 from ops.bench.network.requests import Outcome
 from ops.bench.network.run import CellRun
 from ops.bench.scenario import ScenarioError

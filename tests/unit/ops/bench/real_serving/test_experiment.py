@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.bench.__main__ import parser
-from ops.bench.network.journal import Journal
+from ops.bench.journal import Journal
 from ops.bench.real_serving.cell import Cell, CellRun, cell_of
 from ops.bench.real_serving.experiment import cells
 from ops.bench.real_serving.scenario import SHIPPED_SCENARIO, read_scenario

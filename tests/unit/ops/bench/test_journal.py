@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from ops.bench.journal import Journal
 from ops.bench.network.grid import Cell, Row, cell_of
-from ops.bench.network.journal import Journal
 from ops.bench.network.requests import Outcome
 from ops.bench.network.run import CellRun, outcomes_of
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ops.bench.network.keys import Keys
+from ops.bench.keys import Keys
 from ops.bench.scenario import ScenarioError
 
 

@@ -192,6 +192,9 @@ async def _one_token(call: Open, message: bytes, until: float) -> str:
     except grpc.aio.AioRpcError as error:
         # The proxy answers UNAVAILABLE until its tunnel is up.
         return f"{error.code().name}: {error.details()}"
+    except asyncio.InvalidStateError:
+        # It had ended before the message was written.
+        return f"{(await stream.code()).name}: {await stream.details()}"
     return "" if answers else "no token came"
 
 

@@ -103,6 +103,8 @@ class Bbr(QuicCongestionControl):
         self._alone = True
         """Whether the queue was seen empty in this cycle or the one before: what stands in it is ours."""
         self._seen_empty = False
+        self._settling = False
+        """Whether acknowledgements are of what startup and the drain after it sent, which show nothing new."""
         self._queued_samples = 0
         self._rtt_before_up = 0.0
         self._queued_rounds = 0
@@ -184,8 +186,9 @@ class Bbr(QuicCongestionControl):
         model.update_round(sample, delivered)
         if model.round_start:
             self._cwnd_limited, self._cwnd_limited_round = self._cwnd_limited_round, False
-        # What a flow that is alone sends at a known rate shows more only where acknowledgements come in a bunch.
-        known = self._alone and self.state in STEADY and self._ack_phase is AckPhase.NONE
+        # What is sent at a known rate by a flow that is alone, or stood in startup's queue, shows more only where
+        # acknowledgements come in a bunch.
+        known = self._settling or (self._alone and self.state in STEADY and self._ack_phase is AckPhase.NONE)
         model.update_max_bw(sample, limit=model.max_bw if known else math.inf)
         if self.state is State.STARTUP:
             self._check_startup_loss()
@@ -194,6 +197,7 @@ class Bbr(QuicCongestionControl):
         model.check_full_bw(sample)
         if self.state is State.STARTUP and model.full_bw_reached:
             self.state = State.DRAIN
+            self._settling = True
             self._seen_empty = True  # the queue is startup's
         if self.state is State.DRAIN and self.bytes_in_flight <= self._inflight(1.0):
             self._start_down(now)
@@ -334,6 +338,7 @@ class Bbr(QuicCongestionControl):
                 if self.state in PROBE_BW and not sample.app_limited:
                     model.advance_max_bw()
                 self._ack_phase = AckPhase.NONE
+                self._settling = False
         if excessive(sample.lost, sample.tx_in_flight, model.datagram_bytes):
             if self._bw_probe_samples:
                 self._inflight_too_high(sample.tx_in_flight, app_limited=sample.app_limited, now=now)

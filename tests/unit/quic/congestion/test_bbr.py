@@ -15,6 +15,7 @@ from aioquic.tls import Epoch
 from proxy.quic.congestion.bbr import Bbr
 from proxy.quic.congestion.bbr_states import State
 from proxy.quic.congestion.measured import MeasuredControl
+from tests.unit.quic.congestion.samples import sample
 
 SIZE = 1000
 RATE = 1_000_000.0
@@ -101,6 +102,27 @@ def test_a_queue_that_the_other_direction_makes_does_not_end_startup() -> None:
     path.rtt = 1.8 * RTT
     path.leave_startup()
     assert path.bbr.model.max_bw == pytest.approx(RATE, rel=0.01)
+
+
+def test_what_startup_leaves_behind_raises_the_rate_no_more() -> None:
+    """Out of two full queues acknowledgements come in bunches: here one in the drain, and one in the round after it."""
+    path = Path()
+    path.leave_startup()
+    bbr, bunch = path.bbr, sample(1.3 * RATE, rtt=2 * RTT)
+
+    def acknowledge() -> None:
+        bbr.on_sample(bunch, delivered=path.control.sampler.delivered, app_limited=False, now=path.now)
+
+    acknowledge()
+    while bbr.state is State.DRAIN:
+        path.run(RTT / 10)
+    acknowledge()
+    assert bbr.model.max_bw == pytest.approx(RATE, rel=0.02)
+    while bbr.state is not State.UP:
+        path.run(RTT / 10)
+    path.run(1.5 * RTT)
+    acknowledge()
+    assert bbr.model.max_bw == pytest.approx(1.3 * RATE)
 
 
 @pytest.mark.parametrize(("one_in", "stops_early"), [(4, True), (12, False), (25, False)])

@@ -13,6 +13,7 @@ mpl.use("Agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ops.bench.congestion.figures import WINDOW_S, jain_over_time
 from ops.bench.congestion.grid import cell_of, link_of, towards
@@ -120,9 +121,10 @@ def latency_cdfs(entries: Sequence[Entry]) -> Figure:
                 shares = [(number + 1) / len(all_of) for number in range(len(answered))]
                 axes.step(answered, shares, where="post", color=colour, label={"idle": "idle link"}.get(phase, "flood"))
             axes.set_xscale("log")
+            # A range of less than a decade has labels this way, too.
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0)))
             axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter("{x:g}")
-            axes.tick_params(axis="x", which="both", labelsize="x-small", labelrotation=45)
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(alpha=0.3)
             axes.set_ylim(0, 1.02)
             if row == 0:

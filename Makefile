@@ -33,14 +33,16 @@ format: $(VENV)/installed-dev ## let ruff mend what it can
 typecheck: $(VENV)/installed-dev ## mypy, strict
 	$(BIN)/mypy
 
-# What waits for servers and clocks runs alone, after the rest has used every core.
-SERVERS := tests/conformance tests/envoy tests/faults tests/link tests/loopback tests/triton
-OTHERS   = $(filter-out $(SERVERS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+# What waits for servers shares the cores with its like only, after the rest; what measures time, or has Tritons, runs alone.
+SERVERS := tests/conformance tests/envoy tests/loopback
+ALONE   := tests/faults tests/link tests/triton
+OTHERS   = $(filter-out $(SERVERS) $(ALONE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 pytest: $(VENV)/installed-dev ## the tests alone; with ARGS one run of pytest with these
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n logical --dist loadfile $(OTHERS)
-	$(BIN)/python -m pytest $(SERVERS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(SERVERS)
+	$(BIN)/python -m pytest $(ALONE)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

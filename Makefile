@@ -34,8 +34,8 @@ typecheck: $(VENV)/installed-dev ## mypy, strict
 	$(BIN)/mypy
 
 # What waits for servers shares the cores with its like only, after the rest; what measures time, or has Tritons, runs alone.
-SERVERS := tests/conformance tests/envoy tests/loopback
-ALONE   := tests/faults tests/link tests/triton
+SERVERS := tests/conformance tests/envoy
+ALONE   := tests/faults tests/link tests/loopback tests/triton
 OTHERS   = $(filter-out $(SERVERS) $(ALONE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 pytest: $(VENV)/installed-dev ## the tests alone; with ARGS one run of pytest with these

@@ -6,7 +6,20 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
+
+
+class _Program(Protocol):
+    async def answer(self, command: dict[str, Any], /) -> dict[str, Any]: ...
+
+    async def close(self) -> None: ...
+
+
+async def serve_commands(make: Callable[[], _Program]) -> None:
+    """Make a program, have it answer commands, and close it when there are no more."""
+    program = make()
+    await answer_commands(program.answer)
+    await program.close()
 
 
 async def answer_commands(answer: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> None:

@@ -27,7 +27,7 @@ import uvloop
 from tritonclient.grpc import service_pb2
 
 from ops.bench.channels import Channels
-from ops.bench.commands import answer_commands
+from ops.bench.commands import serve_commands
 from ops.bench.figures import Measurement, percentile
 from ops.bench.serving import INFER, STREAM_INFER
 
@@ -174,11 +174,5 @@ class _Load:
         await self._channels.close()
 
 
-async def _run() -> None:
-    load = _Load()
-    await answer_commands(load.answer)
-    await load.close()
-
-
 if __name__ == "__main__":
-    uvloop.run(_run())
+    uvloop.run(serve_commands(_Load))

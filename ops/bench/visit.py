@@ -10,12 +10,17 @@ import tempfile
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-C = TypeVar("C", bound=Hashable)
+
+class _Cell(Hashable, Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+C = TypeVar("C", bound=_Cell)
 
 TRIES = 2
 """How often a cell is tried before it counts as failed."""
@@ -56,6 +61,12 @@ class Visit(Generic[C]):
                 for number in range(jobs):
                     group.create_task(worker(), name=f"cells {number}")
 
+    def tell_failed(self) -> list[dict[str, Any]]:
+        """Print the cells that failed; what a report notes of them."""
+        for cell, reason in self.failed.items():
+            self.console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
+        return [{**cell.as_json(), "reason": reason} for cell, reason in self.failed.items()]
+
     async def _one(self, cell: C, run_cell: Callable[[C], Awaitable[Any]]) -> None:
         for number in range(TRIES):
             try:
@@ -66,6 +77,17 @@ class Visit(Generic[C]):
             self.failed.pop(cell, None)
             self.keep(cell, brought, commit=self.commit, tries=number + 1)
             return
+
+
+@contextlib.contextmanager
+def interruptible(wanted: Sequence[C], is_kept: Callable[[C], bool], console: Console) -> Iterator[None]:
+    """Where what is within is cancelled, print how many of the cells are kept."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        kept = sum(map(is_kept, wanted))
+        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
+        raise
 
 
 @contextlib.contextmanager

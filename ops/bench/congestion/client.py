@@ -30,7 +30,7 @@ import grpc
 import grpc.aio
 import uvloop
 
-from ops.bench.commands import answer_commands
+from ops.bench.commands import serve_commands
 from ops.bench.congestion.backend import SINK, SOURCE, arrivals_file
 from ops.bench.network.backend import METHOD
 from ops.bench.network.client import run, warm_up
@@ -207,11 +207,5 @@ class Client:
         return self._channels[key]
 
 
-async def _main() -> None:
-    client = Client()
-    await answer_commands(client.answer)
-    await client.close()
-
-
 if __name__ == "__main__":
-    uvloop.run(_main())
+    uvloop.run(serve_commands(Client))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from ops.bench.congestion.tables import print_tables
 from ops.bench.journal import Journal
 from ops.bench.processes import ChildError
 from ops.bench.scenario import SHIPPED, ScenarioError
-from ops.bench.visit import Visit, own_directory
+from ops.bench.visit import Visit, interruptible, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
@@ -74,24 +73,19 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
     visit = Visit[Cell](functools.partial(_keep, journals), console, commit=report.commit())
-    try:
-        with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
-            certificates = make_certificates(Path(name))
-            run_one = functools.partial(
-                _run, scenario=scenario, certificates=certificates, directory=Path(name), out=out
-            )
-            await visit.all(todo, run_one, jobs=arguments.jobs)
-    except asyncio.CancelledError:
-        kept = sum(cell in journals[cell.part].entries for cell in wanted)
-        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
-        raise
+    with (
+        interruptible(wanted, lambda cell: cell in journals[cell.part].entries, console),
+        tempfile.TemporaryDirectory(prefix="headway-bench-") as name,
+    ):
+        certificates = make_certificates(Path(name))
+        run_one = functools.partial(_run, scenario=scenario, certificates=certificates, directory=Path(name), out=out)
+        await visit.all(todo, run_one, jobs=arguments.jobs)
     entries = _entries(scenario, wanted, journals)
     found = summarise(entries, _in_order(wanted))
     print_tables(found, console)
     for file in plots.draw(scenario, entries, found, out) if entries else ():
         console.print(f"picture: {file}", highlight=False, markup=False)
-    for cell, why in visit.failed.items():
-        console.print(f"failed twice: {cell}: {why}", highlight=False, markup=False, style="red")
+    failed = visit.tell_failed()
     return report.Report(
         "congestion",
         dict(scenario.source),
@@ -99,7 +93,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         summary=found,
         notes={
             "unavailable": unavailable,
-            "failed": [{**cell.as_json(), "reason": why} for cell, why in visit.failed.items()],
+            "failed": failed,
             "commits": sorted({str(entry["commit"]) for entry in entries}),
         },
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from ops.bench.end_to_end.verdict import verdicts
 from ops.bench.journal import Journal
 from ops.bench.network.grid import Row, kernel_controls, usable
 from ops.bench.scenario import SHIPPED, ScenarioError
-from ops.bench.visit import Visit, own_directory
+from ops.bench.visit import Visit, interruptible, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
@@ -90,17 +89,13 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     if there:
         console.print(f"{there} of {len(wanted)} cells are there from before", highlight=False)
     visit = Visit[Cell](journal.add, console, commit=report.commit())
-    try:
-        with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
-            certificates = make_certificates(Path(name))
-            run_one = functools.partial(
-                _run, scenario=scenario, certificates=certificates, directory=Path(name), out=out
-            )
-            await visit.all(todo, run_one, jobs=arguments.jobs)
-    except asyncio.CancelledError:
-        kept = sum(cell in journal.entries for cell in wanted)
-        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
-        raise
+    with (
+        interruptible(wanted, journal.entries.__contains__, console),
+        tempfile.TemporaryDirectory(prefix="headway-bench-") as name,
+    ):
+        certificates = make_certificates(Path(name))
+        run_one = functools.partial(_run, scenario=scenario, certificates=certificates, directory=Path(name), out=out)
+        await visit.all(todo, run_one, jobs=arguments.jobs)
     entries = _entries(scenario, wanted, journal, console)
     found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
     said = verdicts(entries, found)
@@ -116,13 +111,12 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
             highlight=False,
             style="yellow",
         )
-    for cell, reason in visit.failed.items():
-        console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
+    failed = visit.tell_failed()
     notes = {
         "unavailable": unavailable,
         "verdicts": said,
         "starved": short,
-        "failed": [{**cell.as_json(), "reason": reason} for cell, reason in visit.failed.items()],
+        "failed": failed,
         "commits": sorted({str(entry["commit"]) for entry in entries}),
     }
     return report.Report(

@@ -25,7 +25,7 @@ import grpc.aio
 import uvloop
 
 from ops.bench.channels import Channels
-from ops.bench.commands import answer_commands
+from ops.bench.commands import serve_commands
 from ops.bench.network.backend import METHOD, SERVED_AT
 from ops.bench.network.requests import Outcome, Request, read_requests, write_outcomes
 
@@ -111,11 +111,5 @@ class _Client:
         await self._channels.close()
 
 
-async def _main() -> None:
-    client = _Client()
-    await answer_commands(client.answer)
-    await client.close()
-
-
 if __name__ == "__main__":
-    uvloop.run(_main())
+    uvloop.run(serve_commands(_Client))

@@ -31,7 +31,7 @@ from ops.bench.network.scenario import NetworkScenario, read_scenario
 from ops.bench.network.summary import summarise
 from ops.bench.network.tables import print_tables
 from ops.bench.scenario import SHIPPED, ScenarioError
-from ops.bench.visit import Visit, own_directory
+from ops.bench.visit import Visit, interruptible, own_directory
 from ops.link import namespaces_permitted
 from policies.scheduling.registry import SCHEDULERS
 from proxy.cli import CONGESTION_CONTROLS
@@ -102,13 +102,9 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
     visit = Visit[Cell](journal.add, console, commit=report.commit())
-    try:
+    with interruptible(wanted, journal.entries.__contains__, console):
         async with _runner(link_mode, scenario, arguments.jobs, out) as run_cell:
             await visit.all(todo, run_cell, jobs=arguments.jobs)
-    except asyncio.CancelledError:
-        kept = sum(cell in journal.entries for cell in wanted)
-        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
-        raise
     entries = _entries(scenario, wanted, journal, console)
     found = summarise(entries, rows)
     print_tables(found, console)
@@ -121,12 +117,11 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
             highlight=False,
             style="yellow",
         )
-    for cell, reason in visit.failed.items():
-        console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
+    failed = visit.tell_failed()
     notes = {
         "link": link_mode,
         "unavailable": unavailable,
-        "failed": [{**cell.as_json(), "reason": reason} for cell, reason in visit.failed.items()],
+        "failed": failed,
         "commits": sorted({str(entry["commit"]) for entry in entries}),
     }
     in_the_journal_only = ("outcomes", "fingerprint", "wire")

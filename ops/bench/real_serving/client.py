@@ -23,7 +23,7 @@ import grpc.aio
 import uvloop
 from tritonclient.grpc import service_pb2
 
-from ops.bench.commands import answer_commands
+from ops.bench.commands import serve_commands
 from ops.bench.real_serving.requests import Answer, PlannedRequest, read_requests, write_answers
 from ops.bench.serving import INFER, STREAM_INFER, UNLIMITED
 from ops.emulated.requests import infer_request
@@ -205,11 +205,5 @@ class _Client:
             await sender.close()
 
 
-async def _main() -> None:
-    client = _Client()
-    await answer_commands(client.answer)
-    await client.close()
-
-
 if __name__ == "__main__":
-    uvloop.run(_main())
+    uvloop.run(serve_commands(_Client))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import functools
 import random
@@ -22,7 +21,7 @@ from ops.bench.processes import ChildError
 from ops.bench.real_serving.cell import Cell, CellRun, cell_of, run_cell
 from ops.bench.real_serving.scenario import SHIPPED_SCENARIO, RealServingScenario, read_scenario
 from ops.bench.real_serving.tables import STARVED_SHARE, print_tables, starved, summarise
-from ops.bench.visit import CellError, Visit
+from ops.bench.visit import CellError, Visit, interruptible
 from ops.emulated.repository import EmulatedModel, emulated_models, write_repository
 from proxy.demo.triton_server import TritonError, TritonServer, TritonSettings
 
@@ -49,13 +48,9 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are there from before", highlight=False)
     keep = functools.partial(journal.add, **_setting(scenario))
     visit = Visit[Cell](keep, console, commit=report.commit())
-    try:
+    with interruptible(wanted, journal.entries.__contains__, console):
         async with _runner(scenario, out) as run_one:
             await visit.all(todo, run_one)
-    except asyncio.CancelledError:
-        kept = sum(cell in journal.entries for cell in wanted)
-        console.print(f"{kept} of {len(wanted)} cells are kept; the same command goes on from there", highlight=False)
-        raise
     entries = [journal.entries[cell] for cell in wanted if cell in journal.entries]
     found = summarise(entries)
     print_tables(found, console)
@@ -67,15 +62,14 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
             highlight=False,
             style="yellow",
         )
-    for cell, reason in visit.failed.items():
-        console.print(f"failed twice: {cell}: {reason}", highlight=False, markup=False, style="red")
+    failed = visit.tell_failed()
     return report.Report(
         "real_serving",
         dict(scenario.source),
         cells=[{key: value for key, value in entry.items() if key != "fingerprint"} for entry in entries],
         summary=found,
         notes={
-            "failed": [{**cell.as_json(), "reason": reason} for cell, reason in visit.failed.items()],
+            "failed": failed,
             "commits": sorted({str(entry["commit"]) for entry in entries}),
         },
     )

@@ -14,6 +14,11 @@ from policies.profile import Profile, TokenProfile
 
 SLOW_DOWN_WEIGHT = 0.2
 """Of the newest batch in the recent slow-down: about ten batches make up nine tenths of it."""
+FORGOTTEN_S = 60.0
+"""Seconds without an answer after which what was learnt of a model's pace counts e times less.
+
+A model that was slow is avoided, so that nothing would tell that it has recovered.
+"""
 EARLIEST = 0.5
 """Of the profiled time: an answer sooner than that was in a batch that had begun before it was thought to."""
 
@@ -60,6 +65,28 @@ class Forecast(Protocol):
         """For a request that is sent now, behind `ahead` others that are not sent yet."""
 
 
+class Pace:
+    """Running mean of times over the profiled ones. Of what was learnt long ago little is left, and 1 in its place."""
+
+    __slots__ = ("_known_at", "_least", "_mean")
+
+    def __init__(self, least: float = 1.0) -> None:
+        self._least = least
+        self._mean = 1.0
+        self._known_at = 0.0
+
+    def at(self, now: float) -> float:
+        """What is to be expected now."""
+        mean = self._mean
+        return mean if mean == 1.0 else 1.0 + (mean - 1.0) * math.exp((self._known_at - now) / FORGOTTEN_S)
+
+    def observe(self, ratio: float, *, now: float) -> None:
+        """A batch or an answer took so many times what the profile says."""
+        mean = self.at(now)
+        self._mean = max(self._least, mean + (ratio - mean) * SLOW_DOWN_WEIGHT)
+        self._known_at = now
+
+
 class _Batch:
     __slots__ = ("ended", "left", "size", "started_at")
 
@@ -88,7 +115,7 @@ class BatchForecast:
         self._running: dict[Hashable, _Batch] = {}
         self._batches: list[_Batch] = []
         self._freed_at = -math.inf
-        self._slow_down = 1.0
+        self._pace = Pace()
 
     def __repr__(self) -> str:
         return f"<BatchForecast {self.running} running in {len(self._batches)} batches, {self.waiting} waiting>"
@@ -129,7 +156,7 @@ class BatchForecast:
         self._batches.remove(batch)
         self._freed_at = now
         if answered:
-            self._observe((now - batch.started_at) / self._p50[batch.size])
+            self._observe((now - batch.started_at) / self._p50[batch.size], now)
         self._begin(now)
 
     def begun_at(self, key: Hashable, *, now: float) -> float:
@@ -139,7 +166,7 @@ class BatchForecast:
 
     def slow_down(self, *, now: float) -> float:
         """The running mean of batches, or the batch that is most overdue."""
-        slow = self._slow_down
+        slow = self._pace.at(now)
         for batch in self._batches:
             overdue = (now - batch.started_at) / self._p95[batch.size]
             slow = max(slow, overdue)
@@ -152,7 +179,7 @@ class BatchForecast:
         p95, largest, batches = self._p95, self._max_batch, self._batches
         full, place = divmod(len(self._waiting) + ahead, largest)
         place += 1
-        slow = self._slow_down
+        slow = self._pace.at(now)
         if len(batches) < self._instances:
             start_at = now
             if full or (self._delay_s and place < largest):
@@ -184,9 +211,9 @@ class BatchForecast:
                 del waiting[key]
                 self._running[key] = batch
 
-    def _observe(self, ratio: float) -> None:
+    def _observe(self, ratio: float, now: float) -> None:
         if ratio >= EARLIEST:
-            self._slow_down = max(1.0, self._slow_down + (ratio - self._slow_down) * SLOW_DOWN_WEIGHT)
+            self._pace.observe(ratio, now=now)
 
 
 class TokenForecast:
@@ -206,7 +233,7 @@ class TokenForecast:
         self._prefill_s = 0.0
         self._active: dict[Hashable, float] = {}
         self._mean_tokens = max(1.0, (profile.at(1) - tokens.prefill_base_s) / tokens.step(1))
-        self._slow_down = 1.0
+        self._pace = Pace()
 
     def __repr__(self) -> str:
         return f"<TokenForecast {self.running} sequences, {self.waiting} waiting>"
@@ -240,16 +267,16 @@ class TokenForecast:
         self._mean_tokens += (messages - self._mean_tokens) * SLOW_DOWN_WEIGHT
         if messages > 1:
             pace = (now - began_at) / (messages - 1) / self._step_s(len(self._active) + 1)
-            self._slow_down = max(1.0, self._slow_down + (pace - self._slow_down) * SLOW_DOWN_WEIGHT)
+            self._pace.observe(pace, now=now)
 
     def begun_at(self, key: Hashable, *, now: float) -> float:
         """As long ago as it takes to read its prompt."""
         prefill_s = self._waiting.get(key)
-        return math.inf if prefill_s is None else now - prefill_s * self._slow_down
+        return math.inf if prefill_s is None else now - prefill_s * self._pace.at(now)
 
     def slow_down(self, *, now: float) -> float:
         """The running mean of answers that ended."""
-        return self._slow_down
+        return self._pace.at(now)
 
     def predict(self, *, prompt_tokens: int, ahead: int, now: float) -> Prediction:
         """After a step, the prompts ahead, and, with the running batch full, after those that must end first."""
@@ -263,7 +290,7 @@ class TokenForecast:
         queued_s = self._prefill_s + ahead * own_s
         if occupied >= largest:
             queued_s = 0.0  # they are read while the others write
-        return Prediction(now + (wait_s + queued_s + own_s) * self._slow_down, min(occupied + 1, largest))
+        return Prediction(now + (wait_s + queued_s + own_s) * self._pace.at(now), min(occupied + 1, largest))
 
     def _leave_queue(self, key: Hashable) -> bool:
         prefill_s = self._waiting.pop(key, None)

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from policies.profile import Profile
-from policies.selection.forecast import EARLIEST, SLOW_DOWN_WEIGHT, BatchForecast
+from policies.selection.forecast import BatchForecast, Pace
 
 PASSED_OVER = 0.25
 """What it costs a batch to leave a more urgent request behind, as a share of that one's weight. With 0, 0.25, 0.5 and 1
@@ -53,6 +53,7 @@ class LateModel(BatchForecast):
 
     def __init__(self, position: int, profile: Profile, settings: LateSettings) -> None:
         super().__init__(profile)
+        self._pace = Pace(least=0.0)
         self.position = position
         self._lead = settings.lead_sigmas * profile.deviation
         self._least_lead_s = settings.least_lead_s
@@ -66,7 +67,7 @@ class LateModel(BatchForecast):
             return math.inf
         if len(self._batches) < self._instances:
             return -math.inf
-        slow, p50, lead, least_s = self._slow_down, self._p50, self._lead, self._least_lead_s
+        slow, p50, lead, least_s = self._pace.at(now), self._p50, self._lead, self._least_lead_s
         return min(
             batch.started_at + seconds - max(least_s, seconds * lead)
             for batch in self._batches
@@ -75,7 +76,7 @@ class LateModel(BatchForecast):
 
     def earliest_at(self, *, now: float) -> float:
         """When it could have answered a request that is sent as soon as it may be."""
-        return self._starts(now)[0] + self._p50[1] * self._slow_down
+        return self._starts(now)[0] + self._p50[1] * self._pace.at(now)
 
     def keep(
         self, left: Sequence[Waiting], *, fallback: bool = False, now: float
@@ -84,12 +85,12 @@ class LateModel(BatchForecast):
 
         As a `fallback`, which nobody comes after, it also keeps those that it can finish in time with nothing in hand.
         """
-        starts, slow = self._starts(now), self._slow_down
+        starts, slow = self._starts(now), self._pace.at(now)
         base_at = starts[0]
         first = bisect_left(left, (base_at + self._takes_s[1] * slow,))
         if first and fallback:
-            left, first = self._with_tight(left, first, base_at)
-        ends_s = self._ends_s(len(left) - first, starts)
+            left, first = self._with_tight(left, first, base_at, slow)
+        ends_s = self._ends_s(len(left) - first, starts, slow)
         ordered = left[first:] if first else left
         heap: list[tuple[float, float, int]] = []
         out: set[int] = set()
@@ -109,10 +110,12 @@ class LateModel(BatchForecast):
         others = [request for request in ordered if request.order in out]
         return [request for request in ordered if request.order not in out], [*left[:first], *others]
 
-    def _with_tight(self, left: Sequence[Waiting], first: int, base_at: float) -> tuple[Sequence[Waiting], int]:
+    def _with_tight(
+        self, left: Sequence[Waiting], first: int, base_at: float, slow: float
+    ) -> tuple[Sequence[Waiting], int]:
         """The same where those that can be in time with nothing in hand come late enough, and where they begin."""
-        median_s = self._p50[1] * self._slow_down
-        margin_s = self._takes_s[1] * self._slow_down - median_s
+        median_s = self._p50[1] * slow
+        margin_s = self._takes_s[1] * slow - median_s
         lost = [request for request in left[:first] if request.due_at < base_at + median_s]
         if len(lost) == first:
             return left, first
@@ -125,7 +128,7 @@ class LateModel(BatchForecast):
 
         What is too urgent for a batch counts against it: this model, which kept it from the others, won't answer it.
         """
-        takes_s, largest, slow = self._takes_s, self._max_batch, self._slow_down
+        takes_s, largest, slow = self._takes_s, self._max_batch, self._pace.at(now)
         if len(self._batches) < self._instances and not self._delay_s:
             largest = 1  # it would run the first alone
         start_at = self._starts(now)[0]
@@ -142,14 +145,9 @@ class LateModel(BatchForecast):
                 best, chosen = value, (first, first + size)
         return kept[slice(*chosen)]
 
-    def _observe(self, ratio: float) -> None:
-        """Also of a model that takes less than its profile says: it must not find its queue empty."""
-        if ratio >= EARLIEST:
-            self._slow_down += (ratio - self._slow_down) * SLOW_DOWN_WEIGHT
-
     def _starts(self, now: float) -> list[float]:
         """When instances are free for batches that are not sent yet, ascending."""
-        slow, p50 = self._slow_down, self._p50
+        slow, p50 = self._pace.at(now), self._p50
         starts = [max(now, batch.started_at + p50[batch.size] * slow) for batch in self._batches]
         starts += [now + self._delay_s] * (self._instances - len(starts))
         starts.sort()
@@ -158,7 +156,7 @@ class LateModel(BatchForecast):
             starts.sort()
         return starts
 
-    def _ends_s(self, count: int, starts: Sequence[float]) -> Sequence[float]:
+    def _ends_s(self, count: int, starts: Sequence[float], slow: float) -> Sequence[float]:
         """When it has answered 1, 2, … requests in full batches: seconds from the first start at its usual pace."""
         takes_s, full_s = self._takes_s, self._full_s
         while len(full_s) < count:
@@ -166,7 +164,5 @@ class LateModel(BatchForecast):
             full_s.extend(before_s + seconds for seconds in takes_s[1:])
         if len(starts) == 1:
             return full_s
-        ends_s = [
-            (start_at - starts[0]) / self._slow_down + seconds for start_at in starts for seconds in full_s[:count]
-        ]
+        ends_s = [(start_at - starts[0]) / slow + seconds for start_at in starts for seconds in full_s[:count]]
         return sorted(ends_s)[:count]

@@ -94,8 +94,20 @@ def test_slow_batches_stretch_what_is_predicted() -> None:
     for number in range(40):
         send(forecast, "a", now=number)
         answer(forecast, "a", now=number + 0.2)
-    assert predict(forecast, 50.0) == pytest.approx((50.2, 1))
-    assert forecast.slow_down(now=50.0) == pytest.approx(2, rel=0.01)
+    assert forecast.slow_down(now=39.2) == pytest.approx(2, rel=0.05)
+    assert predict(forecast, 39.2) == pytest.approx((39.4, 1), abs=0.01)
+
+
+def test_a_model_that_was_slow_and_is_left_alone_is_thought_to_recover() -> None:
+    forecast = BatchForecast(PROFILE)
+    for number in range(20):
+        send(forecast, "a", now=number)
+        answer(forecast, "a", now=number + 1.0)
+    assert forecast.slow_down(now=20.0) > 8
+    slow = [forecast.slow_down(now=20.0 + later) for later in (0, 60, 120, 600)]
+    assert slow == sorted(slow, reverse=True)
+    assert (slow[1] - 1) / (slow[0] - 1) == pytest.approx(1 / math.e)
+    assert predict(forecast, 620.0) == pytest.approx((620.1, 1), abs=0.001)
 
 
 def test_an_answer_too_early_for_its_batch_says_nothing() -> None:
@@ -161,8 +173,8 @@ def test_the_pace_and_the_length_of_answers_are_learnt() -> None:
         send(forecast, "a", now=number)
         forecast.began("a", now=number)
         answer(forecast, "a", now=number + 0.8, messages=21)  # 0.04 s a token
-    assert forecast.slow_down(now=50.0) == pytest.approx(2, rel=0.01)
-    assert predict(forecast, 50.0)[0] == pytest.approx(50.02, abs=0.001)
+    assert forecast.slow_down(now=39.8) == pytest.approx(2, rel=0.05)
+    assert predict(forecast, 39.8)[0] == pytest.approx(39.82, abs=0.002)
 
 
 def test_failed_sequences_leave_nothing_behind() -> None:

@@ -95,5 +95,5 @@ def test_its_pace_is_learned_both_ways() -> None:
     for took_s, expected_s in ((0.3, 0.4 * 0.95), (0.5, 0.4 * 1.05)):
         model = busy()
         model.ended("running", answered=True, messages=1, now=took_s)
-        model.sent("next", prompt_tokens=0, now=1.0)
-        assert model.opens_at(now=1.0) == pytest.approx(1.0 + expected_s)
+        model.sent("next", prompt_tokens=0, now=took_s)
+        assert model.opens_at(now=took_s) == pytest.approx(took_s + expected_s)

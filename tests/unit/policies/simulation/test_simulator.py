@@ -55,11 +55,11 @@ def test_a_policy_sees_what_was_sent_before() -> None:
 
 def test_a_prediction_does_not_know_the_models_spread() -> None:
     slow = Event(0.0, 90.0, "slow", "large", factor=2.0)
-    seen = play(Simulation(world([1.0, 9.0], events=[slow]), 1), [LARGE, LARGE])
+    seen = play(Simulation(world([1.0, 2.5], events=[slow]), 1), [LARGE, LARGE])
     assert seen[0][2][LARGE].predicted_finish_at == pytest.approx(1.05 + 0.5)
     later = seen[1][2][LARGE]
-    assert later.slow_down == pytest.approx(1.2)  # 1 + 0.2 (2 - 1)
-    assert later.predicted_finish_at == pytest.approx(9.05 + 0.6)
+    assert later.slow_down == pytest.approx(1.2, rel=0.01)  # 1 + 0.2 (2 - 1), half a second ago
+    assert later.predicted_finish_at == pytest.approx(2.55 + 0.6, rel=0.01)
 
 
 def test_shed_requests_end_at_once() -> None:

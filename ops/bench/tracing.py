@@ -78,7 +78,7 @@ class TracingScenario:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
-    parser.add_argument("--ways", metavar="NAME,…", help=f"of {', '.join(WAYS)}")
+    parser.add_argument("--ways", metavar="NAME,…", help=f"of {', '.join(WAYS)}".replace("%", "%%"))
     parser.add_argument("--callers", metavar="N,…", help="callers in a closed loop; 16")
     parser.add_argument("--body", type=int, metavar="BYTES", help="size of a request; 128")
     parser.add_argument("--seconds", type=float, help="a way in a round; 0.5")

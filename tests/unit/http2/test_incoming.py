@@ -327,7 +327,7 @@ class TestGoingAway:
     async def test_a_grpc_deadline_cancels_the_handler(self, path: str) -> None:
         async with behind(hanging()) as (door, channel):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(path)(b"", timeout=0.05)
+                await channel.unary_unary(path)(b"", timeout=0.3)  # enough for it to begin
             await asyncio.wait_for(door.over.wait(), 5)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 

@@ -103,6 +103,10 @@ class Bbr(QuicCongestionControl):
         self._alone = True
         """Whether the queue was seen empty in this cycle or the one before: what stands in it is ours."""
         self._seen_empty = False
+        self._fresh = True
+        """Whether nothing was probed since startup: a queue is then startup's, too, and often the other direction's,
+        whose startup follows ours where answers follow requests.
+        """
         self._settling = False
         """Whether acknowledgements are of what startup and the drain after it sent, which show nothing new."""
         self._queued_samples = 0
@@ -210,7 +214,7 @@ class Bbr(QuicCongestionControl):
         model.advance_latest(sample)
         if model.standing_queue_s <= max(ALONE_QUEUE_SHARE * model.min_rtt, QUEUE_FLOOR_S):
             self._alone = self._seen_empty = True
-        elif model.round_start and model.round_min_rtt > (1 + FOREIGN_SHARE) * model.min_rtt:
+        elif model.round_start and not self._fresh and model.round_min_rtt > (1 + FOREIGN_SHARE) * model.min_rtt:
             self._alone = False
         self._set_pacing_rate(
             pacing_gain(self.state, alone=self._alone, queue_s=model.standing_queue_s, rtt_s=model.min_rtt)
@@ -250,6 +254,7 @@ class Bbr(QuicCongestionControl):
         self.state = State.DOWN
 
     def _start_refill(self) -> None:
+        self._fresh = False
         self.model.reset_lower_bounds()
         self._up_rounds = self._up_acked = 0
         self._ack_phase = AckPhase.REFILLING
@@ -285,7 +290,8 @@ class Bbr(QuicCongestionControl):
     def _follow_queue(self, sample: RateSample) -> None:
         """Forget a rate that feeds a queue."""
         model = self.model
-        if not model.round_start or self._ack_phase is not AckPhase.NONE or self.state not in STEADY:
+        steady = self._ack_phase is AckPhase.NONE and self.state in STEADY
+        if self._fresh or not steady or not model.round_start:
             return
         queue_s = model.round_min_rtt - model.min_rtt
         if sample.app_limited or queue_s <= max(QUEUE_SHARE * model.min_rtt, QUEUE_FLOOR_S):

@@ -125,6 +125,17 @@ def test_what_startup_leaves_behind_raises_the_rate_no_more() -> None:
     assert bbr.model.max_bw == pytest.approx(1.3 * RATE)
 
 
+def test_the_other_direction_s_startup_does_not_make_startup_s_rate_forgotten() -> None:
+    """Its queue stands in our round trips for as long as it takes to find its rate."""
+    path = Path()
+    path.leave_startup()
+    path.rtt = 1.9 * RTT
+    while path.bbr.state is not State.REFILL:
+        path.run(RTT / 10)
+    assert path.bbr.model.max_bw == pytest.approx(RATE, rel=0.02)
+    assert path.bbr.pacing_rate == pytest.approx(RATE, rel=0.1)
+
+
 @pytest.mark.parametrize(("one_in", "stops_early"), [(4, True), (12, False), (25, False)])
 def test_startup_stops_for_losses_that_are_heavy_or_come_with_a_queue(one_in: int, *, stops_early: bool) -> None:
     path = Path()

@@ -15,7 +15,7 @@ from ops.link import LinkError, namespaces_permitted
 SCENARIO = parse_scenario(
     {
         "link": {"rate": "10mbit", "delay": "5ms"},
-        "fairness": {"seconds": 0.5, "join_at": 0.2},
+        "fairness": {"seconds": 0.8, "join_at": 0.2},
         "realtime": {"requests": 2, "size": 1000, "calls": 1, "bulk": [1000, 2000], "lead": 0.1},
     }
 )

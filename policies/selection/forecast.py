@@ -14,6 +14,8 @@ from policies.profile import Profile, TokenProfile
 
 SLOW_DOWN_WEIGHT = 0.2
 """Of the newest batch in the recent slow-down: about ten batches make up nine tenths of it."""
+LENGTH_WEIGHT = 0.02
+"""Of the newest answer in the mean length of token streams: lengths spread more widely than paces."""
 FORGOTTEN_S = 60.0
 """Seconds without an answer after which what was learnt of a model's pace counts e times less.
 
@@ -220,8 +222,7 @@ class TokenForecast:
     """Of a model with continuous batching: what is predicted is the first token.
 
     How many tokens an answer will have is not known; the mean of the answers so far stands in, and before the first one
-    the length that takes as long as the profile's whole answer. Cost grows with the sequences under way only when the
-    running batch is full.
+    the length that takes as long as the profile's whole answer. Cost does not grow with the sequences under way.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -264,7 +265,7 @@ class TokenForecast:
         began_at = self._active.pop(key, None)
         if began_at is None or not answered:
             return
-        self._mean_tokens += (messages - self._mean_tokens) * SLOW_DOWN_WEIGHT
+        self._mean_tokens += (messages - self._mean_tokens) * LENGTH_WEIGHT
         if messages > 1:
             pace = (now - began_at) / (messages - 1) / self._step_s(len(self._active) + 1)
             self._pace.observe(pace, now=now)
@@ -285,7 +286,7 @@ class TokenForecast:
         step_s = self._step_s(active)
         wait_s = step_s if active else 0.0
         if occupied >= largest:
-            wait_s = self._wait_s(occupied - largest, now)
+            wait_s = self._wait_s(occupied - largest)
         own_s = self._tokens.prefill(prompt_tokens)
         queued_s = self._prefill_s + ahead * own_s
         if occupied >= largest:
@@ -302,13 +303,13 @@ class TokenForecast:
     def _step_s(self, sequences: int) -> float:
         return self._tokens.step(min(max(sequences, 1), self._tokens.max_sequences))
 
-    def _wait_s(self, before: int, now: float) -> float:
-        """Seconds until `before` + 1 of the sequences have ended."""
-        step_s = self._step_s(self._tokens.max_sequences)
-        left = sorted(max(step_s, self._mean_tokens * step_s - (now - at)) for at in self._active.values())
-        left.extend([self._mean_tokens * step_s] * (self._tokens.max_sequences - len(left)))
-        rounds, place = divmod(before, len(left))
-        return left[place] + rounds * self._mean_tokens * step_s
+    def _wait_s(self, before: int) -> float:
+        """Seconds until `before` + 1 of the sequences of a full batch have ended.
+
+        How long one has been writing says little about how long it will go on: lengths of answers spread widely.
+        """
+        largest = self._tokens.max_sequences
+        return (before + 1) * self._mean_tokens * self._step_s(largest) / largest
 
 
 def make_forecast(profile: Profile) -> Forecast:

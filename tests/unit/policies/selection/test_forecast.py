@@ -160,9 +160,11 @@ def test_with_all_places_taken_a_sequence_must_end_first() -> None:
     send(forecast, "a", "b", now=0.0)
     forecast.began("a", now=0.0)
     forecast.began("b", now=0.2)
-    # An answer is thought to have (0.21 - 0.01) / 0.02 = 10 tokens: a ends at 0.4, b at 0.6.
+    # An answer is thought to have (0.21 - 0.01) / 0.02 = 10 tokens: of two, at 0.04 s a token, one ends every 0.2 s.
     assert predict(forecast, 0.2) == pytest.approx((0.4 + 0.01, 2))
     assert predict(forecast, 0.2, ahead=1) == pytest.approx((0.6 + 0.01, 2))
+    # They need not end at once for having written more than the mean.
+    assert predict(forecast, 0.9) == pytest.approx((1.1 + 0.01, 2))
     answer(forecast, "a", now=0.4, messages=10)
     assert predict(forecast, 0.4) == pytest.approx((0.4 + (0.02 + 0.01) * forecast.slow_down(now=0.4), 2))
 
@@ -175,6 +177,21 @@ def test_the_pace_and_the_length_of_answers_are_learnt() -> None:
         answer(forecast, "a", now=number + 0.8, messages=21)  # 0.04 s a token
     assert forecast.slow_down(now=39.8) == pytest.approx(2, rel=0.05)
     assert predict(forecast, 39.8)[0] == pytest.approx(39.82, abs=0.002)
+
+
+def test_the_length_of_answers_is_learnt_from_many() -> None:
+    forecast = make_forecast(STREAMS)
+    waits_s = []
+    send(forecast, "other", now=0.0)
+    forecast.began("other", now=0.0)
+    for number in range(200):
+        send(forecast, "a", now=number)
+        forecast.began("a", now=number)
+        waits_s.append(predict(forecast, number)[0] - 0.01 - number)
+        answer(forecast, "a", now=number + 0.76, messages=20)  # at the profiled pace
+    assert waits_s[0] == pytest.approx(0.2)
+    assert waits_s[1] == pytest.approx(0.2, rel=0.05)
+    assert waits_s[-1] == pytest.approx(0.4, rel=0.05)
 
 
 def test_failed_sequences_leave_nothing_behind() -> None:

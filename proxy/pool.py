@@ -27,8 +27,8 @@ def pick(tunnels: Sequence[Tunnel], *, avoid: frozenset[str] = frozenset(), turn
     """The ready tunnel whose daemon has the least to do; None if there is none.
 
     A daemon's own report counts all proxies' calls but is up to a second old, so our calls under way there count as
-    well. Daemons that drain, or whose backends are away, come last. Of equals it is the first, counted from the
-    `turn`-th: whoever raises `turn` with each call spreads calls over daemons that have nothing to do.
+    well. Daemons that drain, whose backends are away, or that are silent come last. Of equals it is the first, counted
+    from the `turn`-th: whoever raises `turn` with each call spreads calls over daemons that have nothing to do.
     """
     ready = [t for t in tunnels if t.state is TunnelState.READY and t.name not in avoid]
     if len(ready) < 2:  # noqa: PLR2004 -- no choice
@@ -36,7 +36,7 @@ def pick(tunnels: Sequence[Tunnel], *, avoid: frozenset[str] = frozenset(), turn
     first = turn % len(ready)
     return min(
         ready[first:] + ready[:first],
-        key=lambda t: (t.load.draining, not t.load.serving, max(t.load.calls, t.calls)),
+        key=lambda t: (t.load.draining, not t.load.serving, t.silent, max(t.load.calls, t.calls)),
     )
 
 

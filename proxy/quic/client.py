@@ -47,6 +47,9 @@ SILENCE_S = 5.0
 """How long a daemon may leave us unanswered: five reports of the control call and all their retransmissions. A link
 that comes back sooner costs its calls nothing but the time."""
 SILENCE_CHECK_S = 1.0
+SILENT_TIMEOUTS = 2
+"""Probe timeouts, the second twice as long as the first: by chance a path that loses 2 % has two in a row about once in
+two thousand."""
 LEAST_URGENT = 7
 """RFC 9218 section 4.1."""
 
@@ -137,6 +140,11 @@ class QuicTunnel:
     def calls(self) -> int:
         """Calls under way on this tunnel, the control call not counted."""
         return max(self._endpoint.users - 1, 0) if self._endpoint is not None else 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether `SILENT_TIMEOUTS` probe timeouts in a row brought no answer."""
+        return self._endpoint is not None and self._endpoint.connection.unanswered_timeouts >= SILENT_TIMEOUTS
 
     @property
     def connects(self) -> int:

@@ -102,6 +102,11 @@ class TcpTunnel:
         return self._calls
 
     @property
+    def silent(self) -> bool:
+        """Never: grpc does not tell before its keepalive has failed."""
+        return False
+
+    @property
     def connects(self) -> int:
         """Connections made since the start."""
         return self._connects

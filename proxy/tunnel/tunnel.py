@@ -55,6 +55,10 @@ class Tunnel(Protocol):
     def calls(self) -> int:
         """Calls of ours that are under way there."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was heard of the daemon for longer than the path explains: it may be gone."""
+
     async def wait_settled(self) -> None:
         """Return once it is known whether the daemon can be reached."""
 

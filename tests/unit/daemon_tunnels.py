@@ -23,12 +23,14 @@ class MemoryTunnel:
         state: TunnelState = READY,
         load: DaemonLoad | None = None,
         calls: int = 0,
+        silent: bool = False,
         capacity: int = 16,
     ) -> None:
         self.name = name
         self.state = state
         self.load = load or DaemonLoad()
         self.calls = calls
+        self.silent = silent
         self.settled = asyncio.Event()
         self.awaited = asyncio.Event()
         self._carrier = MemoryCarrier(handler or answering(name.encode()), capacity=capacity)

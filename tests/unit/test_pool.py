@@ -48,6 +48,12 @@ class TestPick:
         assert pick([draining, headless]) is headless
         assert pick([draining]) is draining
 
+    def test_a_daemon_that_is_silent_comes_after_one_that_is_busy(self) -> None:
+        silent, busy = MemoryTunnel("silent", silent=True), MemoryTunnel("busy", load=DaemonLoad(calls=1000))
+        headless = MemoryTunnel("headless", load=DaemonLoad(serving=False))
+        assert pick([silent, busy, headless]) is busy
+        assert pick([silent, headless]) is silent
+
     def test_only_ready_ones_and_none_to_be_avoided(self) -> None:
         a, b, c = MemoryTunnel("a", state=CONNECTING), MemoryTunnel("b", state=LOST), MemoryTunnel("c")
         assert pick([a, b, c]) is c

@@ -37,6 +37,7 @@ class StubTunnel:
         self.name = name
         self.state = state
         self.calls = calls
+        self.silent = False
         self.reason = f"daemon {name} is unreachable: no answer"
         self.load = DaemonLoad(7, draining=True, serving=False)
 

@@ -32,6 +32,7 @@ class StubTunnel:
         self.state = READY
         self.load = DaemonLoad()
         self.calls = 0
+        self.silent = False
         self.closed = False
         self.carrier = MemoryCarrier(answering(b"fine"))
 

@@ -230,16 +230,20 @@ async def test_a_peer_that_had_no_reason_to_say_anything_is_not_silent(certs: Pa
             assert (await exchange(tunnel.proxy, HEAD, b"request")).messages == (b"x",)
 
 
-async def test_a_second_without_a_packet_harms_no_call(certs: Path) -> None:
+async def test_a_second_without_a_packet_harms_no_call_but_daemons_that_answer_are_preferred(certs: Path) -> None:
     async with MemoryTunnel(certs, handler=answering(b"late"), uplink=LINK, downlink=LINK) as tunnel:
         await asyncio.sleep(1)
         tunnel.network.uplink.settings = LinkSettings(loss=1.0)
         call = asyncio.get_running_loop().create_task(exchange(tunnel.proxy, HEAD, b"request"))
+        await asyncio.sleep(0.01)
+        silent = [tunnel.proxy.silent]
         await asyncio.sleep(1)
+        silent.append(tunnel.proxy.silent)
         tunnel.network.uplink.settings = LINK
         sent_again_at = now()
         assert (await call).messages == (b"late",)
         assert now() - sent_again_at < 1.0
+        assert [*silent, tunnel.proxy.silent] == [False, True, False]
 
 
 async def test_a_draining_daemon_is_given_no_new_calls(certs: Path) -> None:

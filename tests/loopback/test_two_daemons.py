@@ -128,3 +128,19 @@ async def test_a_daemon_that_is_stopped_passes_its_new_calls_to_the_other(pair: 
         await asyncio.sleep(0.3)
         stopped.set()
     assert {(result.code, result.details) for result in results} == {(OK, "")}
+
+
+async def test_a_daemon_that_is_silent_gets_no_new_calls(pair: Pair) -> None:
+    if pair.stack.files.settings["proxy"]["transport"] == "tcp":
+        await pair.other.signal(signal.SIGTERM)
+        pytest.skip("over TCP only grpc's keepalive tells")
+    silent = pair.other.process
+    silent.send_signal(signal.SIGSTOP)
+    try:
+        # Some go there, wait, and so tell that nobody answers. It does not count as lost before 5 s.
+        await asyncio.gather(*(outcome(pair.client.unary(ECHO, timeout=3.5)) for _ in range(8)))
+        codes = [(await outcome(pair.client.unary(ECHO, timeout=3.0))).code for _ in range(20)]
+    finally:
+        silent.send_signal(signal.SIGCONT)
+        await pair.other.signal(signal.SIGTERM)
+    assert codes == [OK] * 20

@@ -11,7 +11,6 @@ trip, `UP` a quarter faster to find out whether there is more. `PROBE_RTT` goes 
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +24,7 @@ from proxy.quic.congestion.bbr_states import (
     PACING_GAIN,
     PROBE_BW,
     STEADY,
+    AckPhase,
     State,
     cwnd_gain,
     pacing_gain,
@@ -58,16 +58,6 @@ ACK_ALLOWANCE_S = 0.002
 back for 1 ms, and event loops' timers are as coarse (section 5.5.8.2)."""
 GOLDEN = 0.6180339887498949
 """Spreads flows' probes without a random generator: runs in virtual time repeat."""
-
-
-class AckPhase(enum.Enum):
-    """What the acknowledgements that come in now are of (section 5.3.3.6)."""
-
-    NONE = 0
-    STOPPING = 1
-    REFILLING = 2
-    STARTING = 3
-    FEEDBACK = 4
 
 
 class Bbr(QuicCongestionControl):

@@ -31,6 +31,16 @@ class State(enum.Enum):
     __hash__ = object.__hash__
 
 
+class AckPhase(enum.Enum):
+    """What the acknowledgements that come in now are of (section 5.3.3.6)."""
+
+    NONE = 0
+    STOPPING = 1
+    REFILLING = 2
+    STARTING = 3
+    FEEDBACK = 4
+
+
 PACING_GAIN = {
     State.STARTUP: 2.77,
     State.DRAIN: 0.5,

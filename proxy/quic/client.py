@@ -48,8 +48,7 @@ SILENCE_S = 5.0
 that comes back sooner costs its calls nothing but the time."""
 SILENCE_CHECK_S = 1.0
 SILENT_TIMEOUTS = 2
-"""Probe timeouts, the second twice as long as the first: by chance a path that loses 2 % has two in a row about once in
-two thousand."""
+"""Probe timeouts in a row, the second twice as long as the first: one alone may be a packet that the path has lost."""
 LEAST_URGENT = 7
 """RFC 9218 section 4.1."""
 

@@ -95,10 +95,8 @@ class Bbr(QuicCongestionControl):
         self._seen_empty = False
         self._fresh = True
         """Whether nothing was probed since startup: a queue is then startup's, too, and often the other direction's,
-        whose startup follows ours where answers follow requests.
+        whose startup follows ours where answers follow requests. What is acknowledged then shows nothing new.
         """
-        self._settling = False
-        """Whether acknowledgements are of what startup and the drain after it sent, which show nothing new."""
         self._queued_samples = 0
         self._rtt_before_up = 0.0
         self._queued_rounds = 0
@@ -182,7 +180,8 @@ class Bbr(QuicCongestionControl):
             self._cwnd_limited, self._cwnd_limited_round = self._cwnd_limited_round, False
         # What is sent at a known rate by a flow that is alone, or stood in startup's queue, shows more only where
         # acknowledgements come in a bunch.
-        known = self._settling or (self._alone and self.state in STEADY and self._ack_phase is AckPhase.NONE)
+        settling = self._fresh and model.full_bw_reached
+        known = settling or (self._alone and self.state in STEADY and self._ack_phase is AckPhase.NONE)
         model.update_max_bw(sample, limit=model.max_bw if known else math.inf)
         if self.state is State.STARTUP:
             self._check_startup_loss()
@@ -191,7 +190,6 @@ class Bbr(QuicCongestionControl):
         model.check_full_bw(sample)
         if self.state is State.STARTUP and model.full_bw_reached:
             self.state = State.DRAIN
-            self._settling = True
             self._seen_empty = True  # the queue is startup's
         if self.state is State.DRAIN and self.bytes_in_flight <= self._inflight(1.0):
             self._start_down(now)
@@ -334,7 +332,6 @@ class Bbr(QuicCongestionControl):
                 if self.state in PROBE_BW and not sample.app_limited:
                     model.advance_max_bw()
                 self._ack_phase = AckPhase.NONE
-                self._settling = False
         if excessive(sample.lost, sample.tx_in_flight, model.datagram_bytes):
             if self._bw_probe_samples:
                 self._inflight_too_high(sample.tx_in_flight, app_limited=sample.app_limited, now=now)

@@ -107,7 +107,7 @@ class BatchForecast:
     sizes are left out of account. Cost does not grow with the queue.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, least_pace: float = 1.0) -> None:
         self._p50 = (0.0, *(profile.at(batch) for batch in range(1, profile.max_batch + 1)))
         self._p95 = (0.0, *(profile.p95(batch) for batch in range(1, profile.max_batch + 1)))
         self._instances = profile.instances
@@ -117,7 +117,7 @@ class BatchForecast:
         self._running: dict[Hashable, _Batch] = {}
         self._batches: list[_Batch] = []
         self._freed_at = -math.inf
-        self._pace = Pace()
+        self._pace = Pace(least_pace)
 
     def __repr__(self) -> str:
         return f"<BatchForecast {self.running} running in {len(self._batches)} batches, {self.waiting} waiting>"
@@ -158,7 +158,9 @@ class BatchForecast:
         self._batches.remove(batch)
         self._freed_at = now
         if answered:
-            self._observe((now - batch.started_at) / self._p50[batch.size], now)
+            ratio = (now - batch.started_at) / self._p50[batch.size]
+            if ratio >= EARLIEST:
+                self._pace.observe(ratio, now=now)
         self._begin(now)
 
     def begun_at(self, key: Hashable, *, now: float) -> float:
@@ -212,10 +214,6 @@ class BatchForecast:
             for key in list(waiting)[:size] if size < len(waiting) else list(waiting):
                 del waiting[key]
                 self._running[key] = batch
-
-    def _observe(self, ratio: float, now: float) -> None:
-        if ratio >= EARLIEST:
-            self._pace.observe(ratio, now=now)
 
 
 class TokenForecast:
@@ -283,15 +281,12 @@ class TokenForecast:
         """After a step, the prompts ahead, and, with the running batch full, after those that must end first."""
         active, largest = len(self._active), self._tokens.max_sequences
         occupied = active + len(self._waiting) + ahead
-        step_s = self._step_s(active)
-        wait_s = step_s if active else 0.0
-        if occupied >= largest:
-            wait_s = self._wait_s(occupied - largest)
         own_s = self._tokens.prefill(prompt_tokens)
-        queued_s = self._prefill_s + ahead * own_s
         if occupied >= largest:
-            queued_s = 0.0  # they are read while the others write
-        return Prediction(now + (wait_s + queued_s + own_s) * self._pace.at(now), min(occupied + 1, largest))
+            wait_s = self._wait_s(occupied - largest)  # the prompts ahead are read while the others write
+        else:
+            wait_s = (self._step_s(active) if active else 0.0) + (self._prefill_s + ahead * own_s)
+        return Prediction(now + (wait_s + own_s) * self._pace.at(now), min(occupied + 1, largest))
 
     def _leave_queue(self, key: Hashable) -> bool:
         prefill_s = self._waiting.pop(key, None)

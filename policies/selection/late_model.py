@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from policies.profile import Profile
-from policies.selection.forecast import BatchForecast, Pace
+from policies.selection.forecast import BatchForecast
 
 PASSED_OVER = 0.25
 """What it costs a batch to leave a more urgent request behind, as a share of that one's weight. With 0, 0.25, 0.5 and 1
@@ -52,8 +52,8 @@ class LateModel(BatchForecast):
     """What is believed of a model, and what it could do with requests that wait for it."""
 
     def __init__(self, position: int, profile: Profile, settings: LateSettings) -> None:
-        super().__init__(profile)
-        self._pace = Pace(least=0.0)
+        # Also the pace of a model that takes less than its profile says: it must not find its queue empty.
+        super().__init__(profile, least_pace=0.0)
         self.position = position
         self._lead = settings.lead_sigmas * profile.deviation
         self._least_lead_s = settings.least_lead_s
@@ -76,7 +76,8 @@ class LateModel(BatchForecast):
 
     def earliest_at(self, *, now: float) -> float:
         """When it could have answered a request that is sent as soon as it may be."""
-        return self._starts(now)[0] + self._p50[1] * self._pace.at(now)
+        slow = self._pace.at(now)
+        return self._starts(now, slow)[0] + self._p50[1] * slow
 
     def keep(
         self, left: Sequence[Waiting], *, fallback: bool = False, now: float
@@ -85,7 +86,8 @@ class LateModel(BatchForecast):
 
         As a `fallback`, which nobody comes after, it also keeps those that it can finish in time with nothing in hand.
         """
-        starts, slow = self._starts(now), self._pace.at(now)
+        slow = self._pace.at(now)
+        starts = self._starts(now, slow)
         base_at = starts[0]
         first = bisect_left(left, (base_at + self._takes_s[1] * slow,))
         if first and fallback:
@@ -131,7 +133,7 @@ class LateModel(BatchForecast):
         takes_s, largest, slow = self._takes_s, self._max_batch, self._pace.at(now)
         if len(self._batches) < self._instances and not self._delay_s:
             largest = 1  # it would run the first alone
-        start_at = self._starts(now)[0]
+        start_at = self._starts(now, slow)[0]
         worth = [0.0, *accumulate(request.weight for request in kept)]
         best, chosen, first = 0.0, (0, 0), 0
         for size in range(1, min(largest, len(kept)) + 1):
@@ -145,9 +147,9 @@ class LateModel(BatchForecast):
                 best, chosen = value, (first, first + size)
         return kept[slice(*chosen)]
 
-    def _starts(self, now: float) -> list[float]:
+    def _starts(self, now: float, slow: float) -> list[float]:
         """When instances are free for batches that are not sent yet, ascending."""
-        slow, p50 = self._pace.at(now), self._p50
+        p50 = self._p50
         starts = [max(now, batch.started_at + p50[batch.size] * slow) for batch in self._batches]
         starts += [now + self._delay_s] * (self._instances - len(starts))
         starts.sort()

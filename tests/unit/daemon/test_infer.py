@@ -249,12 +249,12 @@ async def test_at_the_grpc_deadline_the_call_ends_and_triton_s_is_cancelled() ->
     carrier = MemoryCarrier(daemon(settings({"large": "a"}, tritons="a"), a=a))
     clock = MonotonicClock()
     started = clock.now()
-    answer = await exchange(carrier, head(limit_s=0.05), infer_request("llm"))
-    ended = clock.now()
-    assert started + 0.045 < ended < started + 5
+    asked = head(limit_s=0.05)
+    answer = await exchange(carrier, asked, infer_request("llm"))
+    assert 0.045 < clock.now() - started < 5
     assert (answer.status.code, answer.status.message) == (Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
     assert a.carrier.calls[0].cancelled
-    assert started + 0.049 < a.carrier.calls[0].head.deadline.limit_at <= ended + 0.001
+    assert a.carrier.calls[0].head.deadline.limit_at == asked.deadline.limit_at
 
 
 CLASSES = {

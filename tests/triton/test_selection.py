@@ -22,6 +22,7 @@ from policies.profile import Profile
 from policies.profile_file import ProfileEntry, write_entries
 from policies.selection.base import Candidate
 from proxy.clock import MonotonicClock
+from proxy.daemon.guard import SLOW
 from proxy.daemon.waiting_room import WaitingStatistics
 from proxy.demo.triton_server import TritonServer
 from proxy.tasks import spawn
@@ -156,8 +157,13 @@ async def test_the_large_model_answers_while_it_can_and_smaller_ones_in_a_burst(
     assert answered["large"] <= 16, answered
     assert smaller >= 16, answered
     assert answered["large"] + smaller >= BURST * 3 // 4, answered
-    fallbacks = [guard.fallbacks for guard in stack.daemon.dispatcher.guards().values()]
-    assert fallbacks == ([] if policy == "greedy" else [{}])
+    guards = list(stack.daemon.dispatcher.guards().values())
+    assert len(guards) == (policy != "greedy")
+    for guard in guards:
+        assert guard.decisions > BURST
+        # Now and then a decision has the garbage collector's work for the whole test process added to its own.
+        assert set(guard.fallbacks) <= {SLOW}, guard
+        assert guard.fallbacks.get(SLOW, 0) <= 2, guard
 
 
 async def test_late_has_a_burst_wait_in_the_daemon_and_greedy_in_triton(stack: HeadwayStack, asker: Asker) -> None:

@@ -257,8 +257,11 @@ def sweep() -> list[str]:
 
 
 def delete(name: str, parts: Sequence[str] = PARTS) -> None:
-    """Delete a link's namespaces, if they are there, and end what still runs inside: SIGTERM, then SIGKILL."""
-    for part in parts:
+    """Delete a link's namespaces, if they are there, and end what still runs inside: SIGTERM, then SIGKILL.
+
+    The near one, which holds the name, goes last: another link may take the name as soon as it is gone.
+    """
+    for part in reversed(parts):
         namespace = f"{name}-{part}"
         if (HOME / namespace).exists():
             end_processes(namespace)

@@ -29,6 +29,26 @@ def test_who_is_alive() -> None:
     assert not namespaces.alive(child.pid)
 
 
+def test_a_name_is_free_for_others_only_when_all_of_its_namespaces_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[set[str]] = []
+
+    def ip(*arguments: str) -> None:
+        assert arguments[:2] == ("netns", "del")
+        (tmp_path / arguments[2]).unlink()
+        left.append({path.name for path in tmp_path.iterdir()})
+
+    for part in namespaces.SIDES:
+        (tmp_path / f"hw-12-0-{part}").touch()
+    monkeypatch.setattr(namespaces, "HOME", tmp_path)
+    monkeypatch.setattr(namespaces, "ip", ip)
+    monkeypatch.setattr(namespaces, "end_processes", lambda _: None)
+    namespaces.delete("hw-12-0")
+    # `create` takes a name by adding the near one, and counts on being able to add the far one then.
+    assert left == [{"hw-12-0-near"}, set()]
+
+
 @pytest.mark.parametrize("key", ["kernel.hostname", "net.ipv4/../../kernel", "net"])
 def test_only_a_namespace_s_own_settings_are_touched(key: str) -> None:
     with pytest.raises(LinkError, match="is not one of a namespace's own settings"):

@@ -32,11 +32,12 @@ FIRST_SEED = 1000
 def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
     """The settings, and what they become without one part, by name."""
     network, learner, reward = settings.network, settings.learner, settings.reward
-    without_chance = replace(settings, network=replace(network, chance=False))
+    without_chance = replace(settings, network=replace(network, chance=False, later_weight=1.0))
     return MappingProxyType(
         {
             "as shipped": settings,
             "without the chance head": without_chance,
+            "what comes after whole": replace(settings, network=replace(network, later_weight=1.0)),
             "without double": replace(settings, learner=replace(learner, double=False)),
             "without dueling": replace(settings, network=replace(network, dueling=False)),
             "without averaging": replace(settings, learner=replace(learner, average_weight=1.0)),
@@ -49,7 +50,7 @@ def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
             "poster": replace(
                 settings,
                 without=("unposted",),
-                network=replace(network, chance=False, dueling=False),
+                network=replace(network, chance=False, dueling=False, later_weight=1.0),
                 learner=replace(learner, double=False, average_weight=1.0),
                 reward=replace(reward, n_step=1, baseline="none"),
             ),

@@ -41,6 +41,8 @@ class Checkpoint:
     dueling: bool = True
     chance: bool = True
     """Whether it has a head for the chance of being in time."""
+    later_weight: float = 1.0
+    """Of what comes after, when an action is chosen."""
     without: tuple[str, ...] = ()
     """Groups of features that it was trained without."""
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -54,15 +56,18 @@ def read_checkpoint(path: Path | str | None = None) -> Checkpoint:
     network = sidecar["network"]
     try:
         hidden, dueling, chance = int(network["hidden"]), bool(network["dueling"]), bool(network["chance"])
+        later_weight = float(network.get("later_weight", 1.0))
         without = tuple(str(group) for group in sidecar.get("without", ()))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{file.with_suffix('.json')}: network needs hidden, dueling and chance: {error!r}"
         ) from error
+    if not 0.0 <= later_weight <= 1.0:
+        raise CheckpointError(f"{file.with_suffix('.json')}: later_weight is {later_weight:g}, and may be 0 to 1")
     if not set(without) <= set(GROUPS):
         raise CheckpointError(f"{file.with_suffix('.json')}: without {without}; known groups are {', '.join(GROUPS)}")
     parameters = _parameters(file, shapes(hidden, dueling=dueling, chance=chance))
-    return Checkpoint(file, parameters, hidden, dueling, chance, without, sidecar)
+    return Checkpoint(file, parameters, hidden, dueling, chance, later_weight, without, sidecar)
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> None:
@@ -75,7 +80,7 @@ def write_checkpoint(checkpoint: Checkpoint) -> None:
         "schema": SCHEMA,
         "features": {"request": list(REQUEST_FEATURES), "candidate": list(CANDIDATE_FEATURES)},
         "actions": "the candidates in the order they are given, then shed",
-        "network": {"hidden": checkpoint.hidden, "dueling": checkpoint.dueling, "chance": checkpoint.chance},
+        "network": {name: getattr(checkpoint, name) for name in ("hidden", "dueling", "chance", "later_weight")},
         "without": list(checkpoint.without),
     }
     temporary = file.with_suffix(".tmp")

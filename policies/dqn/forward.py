@@ -60,12 +60,15 @@ class Forward:
         "_encoder_bias",
         "_heads",
         "_heads_bias",
+        "_later_weight",
         "_of_candidate",
         "_of_request",
         "_of_request_bias",
     )
 
-    def __init__(self, parameters: Mapping[str, Array], *, dueling: bool, chance: bool) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Array], *, dueling: bool, chance: bool, later_weight: float = 1.0
+    ) -> None:
         def matrix(name: str) -> Array:
             return np.ascontiguousarray(parameters[f"{name}.weight"].T)
 
@@ -76,6 +79,7 @@ class Forward:
         self._candidate = matrix("candidate")
         self._dueling = dueling
         self._chance = chance
+        self._later_weight = later_weight
         heads = heads_of(dueling=dueling, chance=chance)
         self._heads = {head: parameters[f"{head}.weight"][0].copy() for head in heads}
         self._heads_bias = {head: float(parameters[f"{head}.bias"][0]) for head in heads}
@@ -83,8 +87,8 @@ class Forward:
     def q_values(self, request: Array, candidates: Array, *, may_shed: bool) -> list[float]:
         """Of each row of `candidates`, all of which may be chosen, and last of shedding.
 
-        Without `may_shed` the last is worked out as the others are, but the mean of the advantages leaves it out, as in
-        training.
+        What comes after counts by its weight. Without `may_shed` the last is worked out as the others are, but the mean
+        of the advantages leaves it out, as in training.
         """
         of_request = request @ self._of_request + self._of_request_bias
         encoded = candidates @ self._of_candidate
@@ -108,6 +112,8 @@ class Forward:
             counted = values if may_shed else values[:-1]
             offset = float(context @ self._heads["state"]) + self._heads_bias["state"] - sum(counted) / len(counted)
             values = [value + offset for value in values]
+        if self._later_weight != 1.0:
+            values = [self._later_weight * value for value in values]
         if not self._chance:
             return values
         stake = STAKE_UNIT * float(request[STAKE])

@@ -28,7 +28,12 @@ class DqnPolicy:
     def __init__(self, checkpoint: Checkpoint, *, name: str = "dqn") -> None:
         self._name = name
         self._features = Features(without=checkpoint.without)
-        self._forward = Forward(checkpoint.parameters, dueling=checkpoint.dueling, chance=checkpoint.chance)
+        self._forward = Forward(
+            checkpoint.parameters,
+            dueling=checkpoint.dueling,
+            chance=checkpoint.chance,
+            later_weight=checkpoint.later_weight,
+        )
         self._greedy = Greedy()
         self._decisions = self._sheds = self._by_greedy = 0
 

@@ -242,7 +242,9 @@ def _checkpoint(path: Path, network: QNetwork, settings: TrainSettings, done: in
     wanted = shapes(shape.hidden, dueling=shape.dueling, chance=shape.chance)
     parameters = {name: values.numpy().copy() for name, values in network.state_dict().items() if name in wanted}
     training = {"decisions": done}
-    return Checkpoint(path, parameters, shape.hidden, shape.dueling, shape.chance, settings.without, training)
+    return Checkpoint(
+        path, parameters, shape.hidden, shape.dueling, shape.chance, shape.later_weight, settings.without, training
+    )
 
 
 def _sidecar(

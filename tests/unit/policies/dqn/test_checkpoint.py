@@ -30,9 +30,14 @@ def test_what_is_written_is_read(file: Path) -> None:
 
 def test_what_it_was_trained_without_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    write_checkpoint(checkpoint(path, dueling=False, without=("rate",)))
+    write_checkpoint(checkpoint(path, dueling=False, later_weight=0.25, without=("rate",)))
     read = read_checkpoint(str(path))
-    assert (read.dueling, read.without) == (False, ("rate",))
+    assert (read.dueling, read.later_weight, read.without) == (False, 0.25, ("rate",))
+
+
+def test_without_a_weight_for_what_comes_after_it_counts_whole(file: Path) -> None:
+    change(file, network={"hidden": 8, "dueling": True, "chance": True})
+    assert read_checkpoint(file).later_weight == 1.0
 
 
 def change(file: Path, **values: object) -> None:
@@ -48,6 +53,10 @@ def change(file: Path, **values: object) -> None:
         (
             {"network": {"hidden": 16, "dueling": True, "chance": True}},
             r"of_request.weight is float32 of shape \(8, 17\); float32 of",
+        ),
+        (
+            {"network": {"hidden": 8, "dueling": True, "chance": True, "later_weight": float("nan")}},
+            r"net.json: later_weight is nan, and may be 0 to 1",
         ),
         ({"network": {}}, r"network needs hidden, dueling and chance"),
         ({"network": 3}, r"not the sidecar of a checkpoint"),

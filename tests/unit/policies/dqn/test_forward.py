@@ -11,14 +11,17 @@ from policies.selection.features import CANDIDATE_FEATURES, REQUEST_FEATURES
 from tests.unit.policies.dqn.networks import checkpoint, observations
 
 
-@pytest.mark.parametrize(("dueling", "chance"), [(True, True), (False, True), (True, False)])
-def test_numpy_and_torch_agree(dueling: bool, chance: bool) -> None:
-    network = QNetwork(NetworkSettings(hidden=16, dueling=dueling, chance=chance))
+@pytest.mark.parametrize(
+    ("dueling", "chance", "later_weight"),
+    [(True, True, 1.0), (True, True, 0.3), (False, True, 0.5), (True, False, 1.0)],
+)
+def test_numpy_and_torch_agree(dueling: bool, chance: bool, later_weight: float) -> None:
+    network = QNetwork(NetworkSettings(hidden=16, dueling=dueling, chance=chance, later_weight=later_weight))
     parameters = checkpoint(hidden=16, dueling=dueling, chance=chance).parameters
     network.load_state_dict(
         {name: torch.from_numpy(values) for name, values in parameters.items()}, strict=dueling and chance
     )
-    forward = Forward(parameters, dueling=dueling, chance=chance)
+    forward = Forward(parameters, dueling=dueling, chance=chance, later_weight=later_weight)
     values, masks = observations(50, places=5)
     with torch.inference_mode():
         expected = network(torch.from_numpy(values), torch.from_numpy(masks)).numpy()

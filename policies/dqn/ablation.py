@@ -32,12 +32,11 @@ FIRST_SEED = 1000
 def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
     """The settings, and what they become without one part, by name."""
     network, learner, reward = settings.network, settings.learner, settings.reward
-    without_chance = replace(settings, network=replace(network, chance=False, later_weight=1.0))
+    without_chance = replace(settings, network=replace(network, chance=False))
     return MappingProxyType(
         {
             "as shipped": settings,
             "without the chance head": without_chance,
-            "what comes after whole": replace(settings, network=replace(network, later_weight=1.0)),
             "without double": replace(settings, learner=replace(learner, double=False)),
             "without dueling": replace(settings, network=replace(network, dueling=False)),
             "without averaging": replace(settings, learner=replace(learner, average_weight=1.0)),
@@ -50,7 +49,7 @@ def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
             "poster": replace(
                 settings,
                 without=("unposted",),
-                network=replace(network, chance=False, dueling=False, later_weight=1.0),
+                network=replace(network, chance=False, dueling=False),
                 learner=replace(learner, double=False, average_weight=1.0),
                 reward=replace(reward, n_step=1, baseline="none"),
             ),

@@ -79,7 +79,7 @@ class Learner:
         self._average_parameters = list(self.average.parameters())
 
     def values(self, observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """What actions are chosen by, a row for each observation; of those that are masked far below all others."""
+        """Q-values of all actions, a row for each observation; of those that are masked far below all others."""
         with torch.inference_mode():
             made: NDArray[np.float32] = self.network(torch.from_numpy(observations), torch.from_numpy(masks)).numpy()
         return made
@@ -120,9 +120,9 @@ class Learner:
     def _targets(self, batch: Batch) -> Tensor:
         observations, masks = torch.from_numpy(batch.next_observation), torch.from_numpy(batch.next_mask)
         with torch.inference_mode():
-            values = self.target.q_values(observations, masks)
-            chooser = self.network if self._settings.double else self.target
-            best = values.gather(1, chooser(observations, masks).argmax(1, keepdim=True)).squeeze(1)
+            values = self.target(observations, masks)
+            chooser = self.network(observations, masks) if self._settings.double else values
+            best = values.gather(1, chooser.argmax(1, keepdim=True)).squeeze(1)
             targets: Tensor = torch.from_numpy(batch.rewards) + torch.from_numpy(batch.discount) * best
         return targets.clone()
 

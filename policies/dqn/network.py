@@ -34,9 +34,6 @@ class NetworkSettings:
     """Value and advantage apart (Wang et al. 2016), else the Q-values themselves."""
     chance: bool = True
     """A head for the chance of being in time, else Q-values are whole."""
-    later_weight: float = 0.5
-    """What comes after counts so much when an action is chosen, and whole when it is valued. Of noisy estimates the
-    largest is too large, so that the cost to later requests is overestimated."""
 
 
 class QNetwork(nn.Module):
@@ -47,7 +44,6 @@ class QNetwork(nn.Module):
         hidden = settings.hidden
         self.dueling = settings.dueling
         self.chance = settings.chance
-        self.later_weight = settings.later_weight
         self.of_request = nn.Linear(len(REQUEST_FEATURES), hidden)
         self.of_candidate = nn.Linear(len(CANDIDATE_FEATURES), hidden, bias=False)
         self.encoder = nn.Linear(hidden, hidden)
@@ -59,21 +55,11 @@ class QNetwork(nn.Module):
         self.state = nn.Linear(hidden, 1)
 
     def forward(self, observation: Tensor, mask: Tensor) -> Tensor:
-        """What actions are chosen by: Q-values in which what comes after has its weight.
-
-        Shape (batch, places + 1); `mask` of the same shape is true for actions that may be taken.
-        """
-        return self._sum(observation, mask, later_weight=self.later_weight)
-
-    def q_values(self, observation: Tensor, mask: Tensor) -> Tensor:
-        """The Q-values, in the same shape."""
-        return self._sum(observation, mask, later_weight=1.0)
-
-    def _sum(self, observation: Tensor, mask: Tensor, *, later_weight: float) -> Tensor:
+        """Q-values, shape (batch, places + 1); `mask` of the same shape is true for actions that may be taken."""
         at_hand, after, logits = self.parts(observation, mask)
         earned = at_hand * torch.sigmoid(logits) if self.chance else torch.zeros_like(at_hand)
-        summed: Tensor = torch.where(mask, later_weight * after + nn.functional.pad(earned, (0, 1)), NEVER)
-        return summed
+        q_values: Tensor = torch.where(mask, after + nn.functional.pad(earned, (0, 1)), NEVER)
+        return q_values
 
     def parts(self, observation: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the request can earn with each candidate, what comes after each action, logits of being in time.

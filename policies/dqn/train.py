@@ -169,11 +169,19 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
         if done // settings.validate_every > (done - len(environments)) // settings.validate_every or (
             done >= settings.decisions
         ):
-            candidate = _checkpoint(out / BEST, learner.average, settings, done)
-            validation = validate(lambda made=candidate: DqnPolicy(made), known, drawn)  # type: ignore[misc]
+            trained = _checkpoint(out / BEST, learner.average, settings, done)
+            weights = settings.validation.later_weights if settings.network.chance else (1.0,)
+            validation, candidate = max(
+                (
+                    (validate(lambda made=weighted: DqnPolicy(made), known, drawn), weighted)  # type: ignore[misc]
+                    for weighted in (replace(trained, later_weight=each) for each in weights)
+                ),
+                key=lambda tried: tried[0].score,
+            )
             curve.append((done, validation.known, validation.drawn))
             writer.add_scalar("validation/known", validation.known, done)
             writer.add_scalar("validation/drawn", validation.drawn, done)
+            writer.add_scalar("validation/later_weight", candidate.later_weight, done)
             if best is None or validation.score > best.score:
                 best = validation
                 write_checkpoint(replace(candidate, training=_sidecar(settings, done, best, curve, notes)))
@@ -243,7 +251,7 @@ def _checkpoint(path: Path, network: QNetwork, settings: TrainSettings, done: in
     parameters = {name: values.numpy().copy() for name, values in network.state_dict().items() if name in wanted}
     training = {"decisions": done}
     return Checkpoint(
-        path, parameters, shape.hidden, shape.dueling, shape.chance, shape.later_weight, settings.without, training
+        path, parameters, shape.hidden, shape.dueling, shape.chance, without=settings.without, training=training
     )
 
 

@@ -33,10 +33,13 @@ class ValidationSettings:
 
     known_seconds: float = 150.0
     """Of each known workload: one round and a quarter of stable's rates."""
-    drawn: int = 12
+    drawn: int = 24
     """How many workloads are drawn."""
     drawn_seconds: float = 30.0
     """Of each of them."""
+    later_weights: tuple[float, ...] = (0.5, 0.75, 1.0)
+    """Weights of what comes after that are tried: the largest of noisy estimates is too large, so that what a decision
+    costs later requests is overestimated. Which policy the training follows does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)

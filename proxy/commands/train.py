@@ -80,12 +80,7 @@ def train(
     try:
         checkpoint = None if start is None else read_checkpoint(None if start == "default" else start)
         if checkpoint is not None:
-            network = NetworkSettings(
-                checkpoint.hidden,
-                dueling=checkpoint.dueling,
-                chance=checkpoint.chance,
-                later_weight=checkpoint.later_weight,
-            )
+            network = NetworkSettings(checkpoint.hidden, dueling=checkpoint.dueling, chance=checkpoint.chance)
             learner = replace(settings.learner, learning_rate=settings.learner.learning_rate * FINE)
             settings = replace(
                 settings, network=network, learner=learner, without=checkpoint.without, epsilon_decay=0.0, warm_up=2_000

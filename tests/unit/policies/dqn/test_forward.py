@@ -11,17 +11,14 @@ from policies.selection.features import CANDIDATE_FEATURES, REQUEST_FEATURES
 from tests.unit.policies.dqn.networks import checkpoint, observations
 
 
-@pytest.mark.parametrize(
-    ("dueling", "chance", "later_weight"),
-    [(True, True, 1.0), (True, True, 0.3), (False, True, 0.5), (True, False, 1.0)],
-)
-def test_numpy_and_torch_agree(dueling: bool, chance: bool, later_weight: float) -> None:
-    network = QNetwork(NetworkSettings(hidden=16, dueling=dueling, chance=chance, later_weight=later_weight))
+@pytest.mark.parametrize(("dueling", "chance"), [(True, True), (False, True), (True, False)])
+def test_numpy_and_torch_agree(dueling: bool, chance: bool) -> None:
+    network = QNetwork(NetworkSettings(hidden=16, dueling=dueling, chance=chance))
     parameters = checkpoint(hidden=16, dueling=dueling, chance=chance).parameters
     network.load_state_dict(
         {name: torch.from_numpy(values) for name, values in parameters.items()}, strict=dueling and chance
     )
-    forward = Forward(parameters, dueling=dueling, chance=chance, later_weight=later_weight)
+    forward = Forward(parameters, dueling=dueling, chance=chance)
     values, masks = observations(50, places=5)
     with torch.inference_mode():
         expected = network(torch.from_numpy(values), torch.from_numpy(masks)).numpy()
@@ -31,6 +28,22 @@ def test_numpy_and_torch_agree(dueling: bool, chance: bool, later_weight: float)
         got = forward.q_values(value[:split], rows, may_shed=bool(mask[-1]))
         kept = got if mask[-1] else got[:-1]
         assert kept == pytest.approx(q_values[q_values > NEVER / 2].tolist(), abs=1e-4)
+
+
+def test_what_comes_after_counts_by_its_weight_and_the_request_at_hand_whole() -> None:
+    parameters = checkpoint().parameters
+    generator = np.random.default_rng(3)
+    request = generator.normal(size=len(REQUEST_FEATURES)).astype(np.float32)
+    rows = generator.normal(size=(4, len(CANDIDATE_FEATURES))).astype(np.float32)
+
+    def values(later_weight: float) -> list[float]:
+        forward = Forward(parameters, dueling=True, chance=True, later_weight=later_weight)
+        return forward.q_values(request, rows, may_shed=True)
+
+    at_hand, whole = values(0.0), values(1.0)
+    assert at_hand[-1] == 0.0  # shedding earns nothing
+    assert all(value != 0.0 for value in at_hand[:-1])
+    assert values(0.25) == pytest.approx([0.75 * a + 0.25 * b for a, b in zip(at_hand, whole, strict=True)], abs=1e-5)
 
 
 def test_the_order_of_candidates_does_not_matter() -> None:

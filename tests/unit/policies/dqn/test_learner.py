@@ -81,21 +81,6 @@ def test_double_values_the_action_of_the_one_network_with_the_other() -> None:
     assert losses[0] != pytest.approx(losses[1])
 
 
-def test_what_follows_is_chosen_by_its_weight_and_valued_whole() -> None:
-    data = batch(reward=0.0, earned=0.0, discount=1.0)
-    made = Learner(LearnerSettings(), NetworkSettings(hidden=8, later_weight=0.0), seed=1)
-    next_observation, next_mask = torch.from_numpy(data.next_observation), torch.from_numpy(data.next_mask)
-    with torch.inference_mode():
-        at_hand, _, logits = made.network.parts(next_observation, next_mask)
-        earned = torch.where(next_mask[:, :-1], at_hand * logits.sigmoid(), float("-inf"))
-        shed = torch.where(next_mask[:, -1:], torch.zeros(len(earned), 1), float("-inf"))
-        greedy = torch.cat([earned, shed], 1).argmax(1, keepdim=True)
-        followed = made.target.q_values(next_observation, next_mask).gather(1, greedy).squeeze(1)
-        values = made.network.parts(torch.from_numpy(data.observation), torch.from_numpy(data.mask))[1]
-        expected = (values.gather(1, torch.from_numpy(data.action)[:, None]).squeeze(1) - followed).abs().mean()
-    assert made.learn(data, progress=0.0).error == pytest.approx(float(expected), rel=1e-4)
-
-
 def test_masked_actions_are_far_below_all_others() -> None:
     seen, masks = observations(40, places=3)
     values = learner().values(seen, masks)

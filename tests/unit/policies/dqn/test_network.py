@@ -27,20 +27,17 @@ def test_masked_actions_are_never_best_and_don_t_matter() -> None:
 
 
 def test_a_value_is_what_the_request_earns_by_its_chance_and_what_comes_after() -> None:
-    network = QNetwork(NetworkSettings(hidden=8, later_weight=0.25))
+    network = QNetwork(NetworkSettings(hidden=8))
     values, masks = (torch.from_numpy(array) for array in observations(20, places=3))
     with torch.inference_mode():
         at_hand, after, logits = network.parts(values, masks)
-        q_values = network.q_values(values, masks)
-        chosen_by = network(values, masks)
+        q_values = network(values, masks)
     rows = values[:, -75:].view(20, 3, 25)
     stake = values[:, REQUEST_FEATURES.index("stake")]
     assert torch.allclose(at_hand[:, 1], 2 * stake * rows[:, 1, CANDIDATE_FEATURES.index("quality")])
     both = masks[:, 1]
     assert torch.allclose(q_values[both, 1], (after[:, 1] + at_hand[:, 1] * logits[:, 1].sigmoid())[both])
     assert torch.allclose(q_values[masks[:, 3], 3], after[masks[:, 3], 3])
-    assert torch.allclose(chosen_by[both, 1], (q_values[:, 1] - 0.75 * after[:, 1])[both])
-    assert (chosen_by[~masks] == NEVER).all()
 
 
 def test_gradients_reach_every_parameter() -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from policies.dqn.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from policies.dqn.network import NetworkSettings
+from policies.dqn.policy import DqnPolicy
 from policies.dqn.train import BEST, STATE, Progress, TrainSettings, settings_from, train
-from policies.dqn.validation import ValidationSettings
+from policies.dqn.validation import ValidationSettings, validate, validation_runs
+from policies.selection.features import CANDIDATE_FEATURES
 from policies.simulation.workload_file import read_workload
 from tests.unit.policies.dqn.networks import checkpoint
 
@@ -36,6 +39,24 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(tmp_path: Path) -> None:
     assert (tmp_path / STATE).exists()
     assert list((tmp_path / "tensorboard").iterdir())
     assert [(progress.decisions, progress.of) for progress in told] == [(256, 320)]
+
+
+def test_the_weight_of_what_comes_after_is_the_one_that_validates_best(tmp_path: Path) -> None:
+    # Parameters by which the better a model is, the more its use costs others, and far more than it earns.
+    start = checkpoint(tmp_path / "start.safetensors")
+    parameters = {name: np.zeros_like(values) for name, values in start.parameters.items()}
+    parameters["of_candidate.weight"][0, CANDIDATE_FEATURES.index("quality")] = 1.0
+    parameters["encoder.weight"][0, 0] = parameters["candidate.weight"][0, 0] = 1.0
+    parameters["advantage.weight"][0, 0] = -100.0
+    parameters["in_time.bias"] += 5.0
+    parameters["shed.bias"] -= 1000.0
+    tried = replace(SETTINGS.validation, later_weights=(1.0, 0.0))
+    still = replace(SETTINGS, decisions=160, warm_up=10_000, validation=tried)
+    trained = train(still, tmp_path, workloads=[WORKLOAD], start=replace(start, parameters=parameters))
+    best = read_checkpoint(tmp_path / BEST)
+    assert best.later_weight == 0.0
+    known, _ = validation_runs(tried, workloads=[WORKLOAD])
+    assert trained.best.known > validate(lambda: DqnPolicy(replace(best, later_weight=1.0)), known, []).known
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:

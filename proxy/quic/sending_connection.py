@@ -19,6 +19,7 @@ from aioquic.quic.packet_builder import (
     QuicPacketBuilderStop,
     QuicSentPacket,
 )
+from aioquic.quic.stream import QuicStreamSender
 
 from policies.scheduling.base import Scheduler
 from proxy.quic.credit_connection import CreditConnection
@@ -36,6 +37,9 @@ _WITH_OFFSET, _FIN = 4, 1
 _TAG_BYTES = 16
 _SAMPLE = slice(4 - PACKET_NUMBER_SEND_SIZE, 20 - PACKET_NUMBER_SEND_SIZE)
 """Of the protected payload, for the header's mask (RFC 9001 section 5.4.2)."""
+
+_DONE = QuicStreamSender(stream_id=None, writable=False)
+"""Of every stream that is done both ways."""
 
 
 class StreamFrame(NamedTuple):
@@ -263,8 +267,10 @@ class SendingConnection(CreditConnection):
         """Forget streams that are done both ways and let the peer open as many new ones (RFC 9000 section 4.6)."""
         while self._finished:
             stream_id, _ = self._finished.popitem()
-            if self._streams.pop(stream_id, None) is None:
+            stream = self._streams.pop(stream_id, None)
+            if stream is None:
                 continue
+            stream.sender = _DONE  # the two know each other: what they hold would wait for the garbage collector
             if (stream_id % 2 == 0) != self._is_client:
                 self._stream_limit(stream_id).value += 1
             self._queue.forget(stream_id)

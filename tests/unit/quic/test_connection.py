@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -383,6 +385,23 @@ def test_streams_that_are_over_are_forgotten_and_make_room(make_pair: MakePair) 
     pair.link.run_for(1.0)
     for side in (pair.client, pair.server):
         assert "streams=0 <RoundRobin ready=0>" in repr(side.connection)
+
+
+def test_what_a_stream_held_goes_with_it_and_does_not_wait_for_the_garbage_collector(make_pair: MakePair) -> None:
+    pair = make_pair()
+    write(pair, 0, 4000)
+    pair.link.run(until=arrived(pair, (0, 4000)))
+    streams = [side.connection._streams[0] for side in (pair.client, pair.server)]
+    held = [weakref.ref(part) for stream in streams for part in (stream, stream.sender, stream.receiver)]
+    del streams
+    gc.disable()
+    try:
+        pair.server.connection.send_stream_data(0, b"answer", end_stream=True)
+        pair.link.run(until=partial(pair.client.ended.__contains__, 0))
+        pair.link.run_for(1.0)
+        assert [reference() for reference in held] == [None] * 6
+    finally:
+        gc.enable()
 
 
 def test_a_connection_that_closes_is_not_ready_and_says_why(make_pair: MakePair) -> None:

@@ -32,10 +32,10 @@ def in_parallel(do: Callable[[Job], Found], jobs: Sequence[Job], *, processes: i
             yield place_of[future], future.result()
         ended = True
     finally:
-        executor.shutdown(wait=ended, cancel_futures=True)
         if not ended:
             for child in set(active_children()) - there_before:
                 child.terminate()
+        executor.shutdown(wait=True, cancel_futures=True)  # it reaps its own
 
 
 def _submitted(

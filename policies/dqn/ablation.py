@@ -1,6 +1,6 @@
 """What each part of the DQN is worth: trainings that differ from the shipped settings in one part.
 
-    python -m policies.dqn.ablation --out DIR [--decisions N] [--seeds N] [--only NAME…]
+    python -m policies.dqn.ablation --out DIR [--decisions N] [--seeds N] [--only NAME…] [--jobs N]
 
 writes `ablation.json` and prints a table. Every variant is trained from scratch for the same number of decisions, and
 scored on the shipped stable and unpredictable workloads on seeds that are neither trained nor validated on.
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from policies.dqn.checkpoint import read_checkpoint
 from policies.dqn.policy import DqnPolicy
 from policies.dqn.train import BEST, TrainSettings, train
+from policies.evaluation.parallel import in_parallel
 from policies.simulation.results import mean_and_interval
 from policies.simulation.run import run
 from policies.simulation.workload_file import read_workload
@@ -32,11 +34,13 @@ FIRST_SEED = 1000
 def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
     """The settings, and what they become without one part, by name."""
     network, learner, reward = settings.network, settings.learner, settings.reward
+    validation = settings.validation
     without_chance = replace(settings, network=replace(network, chance=False))
     return MappingProxyType(
         {
             "as shipped": settings,
             "without the chance head": without_chance,
+            "what comes after whole": replace(settings, validation=replace(validation, later_weights=(1.0,))),
             "without double": replace(settings, learner=replace(learner, double=False)),
             "without dueling": replace(settings, network=replace(network, dueling=False)),
             "without averaging": replace(settings, learner=replace(learner, average_weight=1.0)),
@@ -76,21 +80,45 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+class Variant(NamedTuple):
+    """One to train and score."""
+
+    settings: TrainSettings
+    folder: Path
+    seeds: Sequence[int]
+
+
+def trained_and_scored(variant: Variant) -> dict[str, dict[str, float]]:
+    """Its `score`; the checkpoint stays in its folder."""
+    train(variant.settings, variant.folder)
+    return score(variant.folder / BEST, variant.seeds)
+
+
 def ablate(
-    settings: TrainSettings, out: Path, *, seeds: Sequence[int], only: Sequence[str] = ()
+    settings: TrainSettings,
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Train and score the variants, all or those named; results so far are written after each."""
-    results: dict[str, dict[str, dict[str, float]]] = {}
-    for name, changed in variants(settings).items():
-        if only and name not in only:
-            continue
-        folder = out / name.replace(" ", "-")
-        train(changed, folder)
-        results[name] = score(folder / BEST, seeds)
-        content: dict[str, Any] = {"decisions": settings.decisions, "seed": settings.seed, "seeds": list(seeds)}
-        out.mkdir(parents=True, exist_ok=True)
+    """Train and score the variants, all or those named, `jobs` at a time.
+
+    Results so far are written after each; `report` hears of it.
+    """
+    chosen = {name: changed for name, changed in variants(settings).items() if not only or name in only}
+    out.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {"decisions": settings.decisions, "seed": settings.seed, "seeds": list(seeds)}
+    each = [Variant(changed, out / name.replace(" ", "-"), seeds) for name, changed in chosen.items()]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for place, scores in in_parallel(trained_and_scored, each, processes=jobs):
+        found[list(chosen)[place]] = scores
+        results = {name: found[name] for name in chosen if name in found}
         (out / "ablation.json").write_text(json.dumps({**content, "results": results}, indent=2) + "\n", "utf-8")
-    return results
+        if report is not None:
+            report(f"{len(found)} of {len(chosen)}: {list(chosen)[place]}")
+    return {name: found[name] for name in chosen}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -101,10 +129,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of each training")
     parser.add_argument("--seeds", type=int, default=10, help=f"scored on, from {FIRST_SEED} on")
     names = list(variants(TrainSettings()))
+    parser.add_argument("--jobs", type=int, default=1, help="trained at a time, on a core each")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
     given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = TrainSettings(seed=given.seed, decisions=given.decisions)
-    results = ablate(settings, given.out, seeds=range(FIRST_SEED, FIRST_SEED + given.seeds), only=given.only)
+    results = ablate(
+        settings,
+        given.out,
+        seeds=range(FIRST_SEED, FIRST_SEED + given.seeds),
+        only=given.only,
+        jobs=given.jobs,
+        report=lambda done: logging.getLogger(__name__).info("%s", done),
+    )
     sys.stdout.write(table(results) + "\n")
 
 

@@ -34,7 +34,7 @@ typecheck: $(VENV)/installed-dev ## mypy, strict
 	$(BIN)/mypy
 
 # What waits for servers shares the cores with its like only, after the rest; what measures time, or has Tritons, runs alone,
-# and once more if it fails, since real clocks and processes are late at times when others take the cores. The summary says so.
+# and what fails of it runs once more: real clocks and processes are late at times when others take the cores.
 SERVERS := tests/conformance tests/envoy
 ALONE   := tests/faults tests/link tests/loopback tests/triton
 OTHERS   = $(filter-out $(SERVERS) $(ALONE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
@@ -43,7 +43,7 @@ pytest: $(VENV)/installed-dev ## the tests alone; with ARGS one run of pytest wi
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -n logical --dist loadfile $(OTHERS)
 	$(BIN)/python -m pytest -n logical --dist loadfile $(SERVERS)
-	$(BIN)/python -m pytest --reruns 1 $(ALONE)
+	$(BIN)/python -m pytest $(ALONE) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ALONE)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

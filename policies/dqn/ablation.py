@@ -22,9 +22,13 @@ from policies.dqn.checkpoint import read_checkpoint
 from policies.dqn.policy import DqnPolicy
 from policies.dqn.train import BEST, TrainSettings, train
 from policies.evaluation.parallel import in_parallel
+from policies.selection.base import Policy
 from policies.simulation.results import mean_and_interval
 from policies.simulation.run import run
+from policies.simulation.workload import Workload
 from policies.simulation.workload_file import read_workload
+
+logger = logging.getLogger(__name__)
 
 WORKLOADS = ("stable", "unpredictable")
 FIRST_SEED = 1000
@@ -61,12 +65,12 @@ def variants(settings: TrainSettings) -> Mapping[str, TrainSettings]:
     )
 
 
-def score(checkpoint: Path, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
-    """Mean score and half of its 95 % interval on each workload."""
-    read, made = read_checkpoint(checkpoint), {}
+def score(make_policy: Callable[[Workload], Policy], seeds: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Mean score and half of its 95 % interval on each workload, with a new policy for each run."""
+    made = {}
     for name in WORKLOADS:
         workload = read_workload(name)
-        mean, interval = mean_and_interval([run(workload, DqnPolicy(read), seed).score for seed in seeds])
+        mean, interval = mean_and_interval([run(workload, make_policy(workload), seed).score for seed in seeds])
         made[name] = {"mean": round(mean, 5), "ci95": round(interval, 5)}
     return made
 
@@ -91,7 +95,8 @@ class Variant(NamedTuple):
 def trained_and_scored(variant: Variant) -> dict[str, dict[str, float]]:
     """Its `score`; the checkpoint stays in its folder."""
     train(variant.settings, variant.folder)
-    return score(variant.folder / BEST, variant.seeds)
+    best = read_checkpoint(variant.folder / BEST)
+    return score(lambda _: DqnPolicy(best), variant.seeds)
 
 
 def ablate(
@@ -101,33 +106,39 @@ def ablate(
     seeds: Sequence[int],
     only: Sequence[str] = (),
     jobs: int = 1,
-    report: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Train and score the variants, all or those named, `jobs` at a time.
 
-    Results so far are written after each; `report` hears of it.
+    Results so far are written, and a line logged, after each.
     """
     chosen = {name: changed for name, changed in variants(settings).items() if not only or name in only}
     out.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"decisions": settings.decisions, "seed": settings.seed, "seeds": list(seeds)}
+    names = list(chosen)
     each = [Variant(changed, out / name.replace(" ", "-"), seeds) for name, changed in chosen.items()]
     found: dict[str, dict[str, dict[str, float]]] = {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
     for place, scores in in_parallel(trained_and_scored, each, processes=jobs):
-        found[list(chosen)[place]] = scores
-        results = {name: found[name] for name in chosen if name in found}
+        found[names[place]] = scores
+        results = {name: found[name] for name in names if name in found}
         (out / "ablation.json").write_text(json.dumps({**content, "results": results}, indent=2) + "\n", "utf-8")
-        if report is not None:
-            report(f"{len(found)} of {len(chosen)}: {list(chosen)[place]}")
-    return {name: found[name] for name in chosen}
+        logger.info("%d of %d: %s", len(found), len(names), names[place])
+    return results
+
+
+def scored_parser(module: str, description: str, *, decisions: int) -> argparse.ArgumentParser:
+    """Of a command that trains for so many decisions, unless told otherwise, and scores on `WORKLOADS`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description.split("\n", maxsplit=1)[0])
+    parser.add_argument("--out", type=Path, required=True, help="where what is made goes")
+    parser.add_argument("--decisions", type=int, default=decisions, help="of each training")
+    parser.add_argument("--seed", type=int, default=1, help="of each training")
+    parser.add_argument("--seeds", type=int, default=10, help=f"scored on, from {FIRST_SEED} on")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m policies.dqn.ablation", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints and ablation.json go")
-    parser.add_argument("--decisions", type=int, default=300_000, help="of each training")
-    parser.add_argument("--seed", type=int, default=1, help="of each training")
-    parser.add_argument("--seeds", type=int, default=10, help=f"scored on, from {FIRST_SEED} on")
+    parser = scored_parser("policies.dqn.ablation", __doc__, decisions=300_000)
     names = list(variants(TrainSettings()))
     parser.add_argument("--jobs", type=int, default=1, help="trained at a time, on a core each")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
@@ -140,7 +151,6 @@ def main(arguments: Sequence[str]) -> None:
         seeds=range(FIRST_SEED, FIRST_SEED + given.seeds),
         only=given.only,
         jobs=given.jobs,
-        report=lambda done: logging.getLogger(__name__).info("%s", done),
     )
     sys.stdout.write(table(results) + "\n")
 

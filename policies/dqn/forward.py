@@ -60,7 +60,6 @@ class Forward:
         "_encoder_bias",
         "_heads",
         "_heads_bias",
-        "_later_weight",
         "_of_candidate",
         "_of_request",
         "_of_request_bias",
@@ -79,10 +78,12 @@ class Forward:
         self._candidate = matrix("candidate")
         self._dueling = dueling
         self._chance = chance
-        self._later_weight = later_weight
-        heads = heads_of(dueling=dueling, chance=chance)
-        self._heads = {head: parameters[f"{head}.weight"][0].copy() for head in heads}
-        self._heads_bias = {head: float(parameters[f"{head}.bias"][0]) for head in heads}
+        # What comes after is linear in its heads, so that they can have the weight.
+        weights = {
+            head: 1.0 if head == "in_time" else later_weight for head in heads_of(dueling=dueling, chance=chance)
+        }
+        self._heads = {head: weight * parameters[f"{head}.weight"][0] for head, weight in weights.items()}
+        self._heads_bias = {head: weight * float(parameters[f"{head}.bias"][0]) for head, weight in weights.items()}
 
     def q_values(self, request: Array, candidates: Array, *, may_shed: bool) -> list[float]:
         """Of each row of `candidates`, all of which may be chosen, and last of shedding.
@@ -112,8 +113,6 @@ class Forward:
             counted = values if may_shed else values[:-1]
             offset = float(context @ self._heads["state"]) + self._heads_bias["state"] - sum(counted) / len(counted)
             values = [value + offset for value in values]
-        if self._later_weight != 1.0:
-            values = [self._later_weight * value for value in values]
         if not self._chance:
             return values
         stake = STAKE_UNIT * float(request[STAKE])

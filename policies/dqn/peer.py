@@ -9,12 +9,9 @@ beside the shipped checkpoint and greedy, on the same seeds: `peer.json` and a t
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -22,17 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from policies.dqn.ablation import FIRST_SEED, WORKLOADS, table
+from policies.dqn.ablation import FIRST_SEED, score, scored_parser, table
 from policies.dqn.domain import Domain, DomainSettings
 from policies.dqn.policy import shipped
 from policies.dqn.rollout import mean_stake
+from policies.dqn.train import reference_policy
 from policies.selection.base import NO_CANDIDATES, Candidate, Choice, Policy, Request, choosable
-from policies.selection.features import ABSENT, Features, hopeless, may_shed
-from policies.selection.greedy import Greedy, GreedySettings
-from policies.simulation.env import Observation, SelectionEnv
-from policies.simulation.results import mean_and_interval
-from policies.simulation.run import run
-from policies.simulation.workload_file import read_workload
+from policies.selection.features import Features, hopeless, may_shed
+from policies.simulation.env import Observation, SelectionEnv, placed
+from policies.simulation.workload import Workload
 
 SETTINGS: Mapping[str, Any] = {
     "learning_rate": 5e-4,
@@ -68,12 +63,7 @@ class ByValues:
     def observe(self, request: Request, candidates: Sequence[Candidate], *, now: float) -> Observation:
         """The environment's observation of this decision."""
         values, rows = self._features.encode(request, candidates, now=now)
-        placed: list[Sequence[float]] = [ABSENT] * self._places
-        for candidate, row in zip(candidates, rows, strict=True):
-            placed[self._place_of[candidate.name]] = row
-        for numbers in placed:
-            values.extend(numbers)
-        return np.array(values, np.float32)
+        return placed(values, rows, [self._place_of[candidate.name] for candidate in candidates], of=self._places)
 
     def choose(self, request: Request, candidates: Sequence[Candidate], *, now: float) -> Choice:
         """Decide one request."""
@@ -138,30 +128,21 @@ def trained(decisions: int, *, seed: int) -> tuple[Callable[[Observation], NDArr
 def compare(
     values: Callable[[Observation], NDArray[np.float32]], places: int, seeds: Sequence[int]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean score and half of its 95 % interval, by policy and workload."""
-    results: dict[str, dict[str, dict[str, float]]] = {}
-    for workload in map(read_workload, WORKLOADS):
-        models = [candidate.model for candidate in workload.candidates]
-        policies: dict[str, Callable[[], Policy]] = {
-            "stable-baselines3": lambda models=models: ByValues(values, models=models, places=places),  # type: ignore[misc]
-            "headway, as shipped": shipped,
-            "greedy": lambda: Greedy(GreedySettings(margin_sigmas=4.0)),
-        }
-        for name, make in policies.items():
-            mean, interval = mean_and_interval([run(workload, make(), seed).score for seed in seeds])
-            results.setdefault(name, {})[workload.name] = {"mean": round(mean, 5), "ci95": round(interval, 5)}
-    return results
+    """`score` of the values, of the shipped checkpoint and of greedy."""
+
+    def peer(workload: Workload) -> Policy:
+        return ByValues(values, models=[candidate.model for candidate in workload.candidates], places=places)
+
+    return {
+        "stable-baselines3": score(peer, seeds),
+        "headway, as shipped": score(lambda _: shipped(), seeds),
+        "greedy": score(lambda _: reference_policy(), seeds),
+    }
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m policies.dqn.peer", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="where peer.json goes")
-    parser.add_argument("--decisions", type=int, default=1_200_000, help="of the training")
-    parser.add_argument("--seed", type=int, default=1, help="of the training")
-    parser.add_argument("--seeds", type=int, default=10, help=f"scored on, from {FIRST_SEED} on")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    given = scored_parser("policies.dqn.peer", __doc__, decisions=1_200_000).parse_args(arguments)
     try:
         values, places = trained(given.decisions, seed=given.seed)
     except ModuleNotFoundError as error:

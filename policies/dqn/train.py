@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
 
     source = (lambda generator: near(tuple(workloads), generator)) if workloads else Domain(settings.domain, candidates)
     places = max(settings.domain.candidates[1], len(candidates), *(len(item.candidates) for item in workloads), 0)
-    reference = _greedy if settings.reward.baseline == "reference" else None
+    reference = reference_policy if settings.reward.baseline == "reference" else None
     environments = [
         SelectionEnv(source, places=places, without=settings.without, reference=reference)
         for _ in range(settings.environments)
@@ -171,13 +172,9 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
         ):
             trained = _checkpoint(out / BEST, learner.average, settings, done)
             weights = settings.validation.later_weights if settings.network.chance else (1.0,)
-            validation, candidate = max(
-                (
-                    (validate(lambda made=weighted: DqnPolicy(made), known, drawn), weighted)  # type: ignore[misc]
-                    for weighted in (replace(trained, later_weight=each) for each in weights)
-                ),
-                key=lambda tried: tried[0].score,
-            )
+            tried = [replace(trained, later_weight=weight) for weight in weights]
+            validations = [validate(partial(DqnPolicy, each), known, drawn) for each in tried]
+            validation, candidate = max(zip(validations, tried, strict=True), key=lambda pair: pair[0].score)
             curve.append((done, validation.known, validation.drawn))
             writer.add_scalar("validation/known", validation.known, done)
             writer.add_scalar("validation/drawn", validation.drawn, done)
@@ -198,7 +195,7 @@ LOG_EVERY = 64
 """Steps of the environments."""
 
 
-def _greedy() -> Policy:
+def reference_policy() -> Policy:
     """What rewards are compared with: its margin is what suits most workloads."""
     return Greedy(GreedySettings(margin_sigmas=4.0))
 

@@ -18,6 +18,7 @@ a step with an action that is masked is carried out all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import Any
 
 import gymnasium
@@ -183,17 +184,22 @@ class SelectionEnv(gymnasium.Env[Observation, np.int64]):
             place_of = {described.model: place for place, described in enumerate(workload.candidates)}
             places = [place_of[candidate.name] for candidate in offered]
         self._positions = {place: position for position, place in enumerate(places)}
-        placed: list[Sequence[float]] = [ABSENT] * self._places
-        for place, row in zip(places, rows, strict=True):
-            placed[place] = row
-        for numbers in placed:
-            values.extend(numbers)
         mask = info["action_mask"]
         barred = hopeless(request, offered, now=simulation.now)
         for position in choosable(offered):
             mask[places[position]] = position not in barred
         mask[self._places] = not mask.any() or may_shed(request, offered, now=simulation.now)
-        return np.array(values, np.float32)
+        return placed(values, rows, places, of=self._places)
+
+
+def placed(
+    of_request: Sequence[float], rows: Sequence[Sequence[float]], places: Sequence[int], *, of: int
+) -> Observation:
+    """An observation: what `features` made of a request and its candidates, each candidate's row at its place."""
+    numbers: list[Sequence[float]] = [ABSENT] * of
+    for place, row in zip(places, rows, strict=True):
+        numbers[place] = row
+    return np.array([*of_request, *chain.from_iterable(numbers)], np.float32)
 
 
 def _smoothed(arrived_at: NDArray[np.float64], earned: NDArray[np.float64], weight: NDArray[np.float64]) -> list[float]:

@@ -2,7 +2,8 @@
 
 All ways are headway over QUIC before the same backend, each with processes of its own. In each round every way is
 measured, one right after the other in an order drawn anew, and compared with the way without tracing in the same round:
-a slow minute of the machine falls on all of them.
+a slow minute of the machine falls on all of them. All processes are started anew every few rounds: two that do the same
+differ by 2 to 3 % for as long as they live.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class TracingScenario:
     seconds: float = 0.5
     """A way in a round."""
     rounds: int = 20
+    starts: int = 4
+    """How often all processes are started; the rounds are spread over them."""
     seed: int = 1
 
 
@@ -83,14 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--body", type=int, metavar="BYTES", help="size of a request; 128")
     parser.add_argument("--seconds", type=float, help="a way in a round; 0.5")
     parser.add_argument("--rounds", type=int, help="20")
+    parser.add_argument("--starts", type=int, help="of all processes, for a share of the rounds each; 4")
 
 
 def scenario_of(arguments: argparse.Namespace) -> TracingScenario:
     """What the options ask for. Raises `ScenarioError`."""
     if arguments.scenario is not None:
         raise ScenarioError("tracing has no scenario file; its options say what is measured")
-    given: dict[str, Any] = {"rounds": 5} if arguments.quick else {}
-    given |= {key: value for key in ("body", "seconds", "rounds") if (value := getattr(arguments, key)) is not None}
+    given: dict[str, Any] = {"rounds": 5, "starts": 1} if arguments.quick else {}
+    options = ("body", "seconds", "rounds", "starts")
+    given |= {key: value for key in options if (value := getattr(arguments, key)) is not None}
     if arguments.ways is not None:
         given["ways"] = (OFF, *(name for name in arguments.ways.split(",") if name != OFF))
         if unknown := [name for name in given["ways"] if name not in WAYS]:
@@ -115,10 +120,28 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> Rep
 async def measure(
     scenario: TracingScenario, console: Console
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
-    """Start everything, visit all ways in each round, stop everything: the measurements, and each way's spans."""
+    """Start everything, visit all ways in each round, stop everything, and again: the cells, and each way's spans."""
     cells: list[dict[str, Any]] = []
-    order = random.Random(scenario.seed)
+    spans = {name: dict.fromkeys(OUTCOMES, 0) for name in scenario.ways}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=scenario.rounds * len(scenario.ways) * len(scenario.callers))
+        for start in range(scenario.starts):
+            progress.update(bar, description="starting")
+            async with _started(scenario) as (load, ways):
+                for number in range(scenario.rounds)[start :: scenario.starts]:
+                    async for cell in _round(scenario, number, load, ways):
+                        cells.append(cell)
+                        progress.update(bar, advance=1, description=f"{cell['callers']} callers, {cell['way']}")
+                for name, way in ways.items():
+                    for outcome, count in (await asyncio.to_thread(way.spans)).items():
+                        spans[name][outcome] += count
+    return cells, spans
+
+
+@contextlib.asynccontextmanager
+async def _started(scenario: TracingScenario) -> AsyncIterator[tuple[LoadGenerator, dict[str, _OpenWay]]]:
+    """The load generator, and every way."""
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headway-bench-")))
         backend = await stack.enter_async_context(
@@ -126,29 +149,27 @@ async def measure(
         )
         load = await stack.enter_async_context(load_generator("load", directory / "load.log"))
         opener = _Opener(f"127.0.0.1:{port_of(backend.ready_line)}", directory, load)
-        ways = {name: await stack.enter_async_context(opener.open(name)) for name in scenario.ways}
-        with Progress(*columns, console=console, transient=True) as progress:
-            bar = progress.add_task("", total=scenario.rounds * len(ways) * len(scenario.callers))
-            for number in range(scenario.rounds):
-                for callers in scenario.callers:
-                    for name in order.sample(list(ways), len(ways)):
-                        progress.update(bar, description=f"{callers} callers, {name}")
-                        running = ways[name].headway
-                        measured = await load.measure(
-                            running.address,
-                            body_bytes=scenario.body,
-                            callers=callers,
-                            seconds=scenario.seconds,
-                            warm_up_s=0.1,
-                            seed=scenario.seed + number,
-                            pids=[running.proxy.pid, running.daemon.pid],
-                        )
-                        cells.append(
-                            {"way": name, "callers": callers, "round": number + 1, "metrics": asdict(measured)}
-                        )
-                        progress.advance(bar)
-        spans = {name: await asyncio.to_thread(way.spans) for name, way in ways.items()}
-    return cells, spans
+        yield load, {name: await stack.enter_async_context(opener.open(name)) for name in scenario.ways}
+
+
+async def _round(
+    scenario: TracingScenario, number: int, load: LoadGenerator, ways: Mapping[str, _OpenWay]
+) -> AsyncIterator[dict[str, Any]]:
+    """A cell for each number of callers and way."""
+    order = random.Random(scenario.seed * 1000 + number)
+    for callers in scenario.callers:
+        for name in order.sample(list(ways), len(ways)):
+            running = ways[name].headway
+            measured = await load.measure(
+                running.address,
+                body_bytes=scenario.body,
+                callers=callers,
+                seconds=scenario.seconds,
+                warm_up_s=0.1,
+                seed=scenario.seed + number,
+                pids=[running.proxy.pid, running.daemon.pid],
+            )
+            yield {"way": name, "callers": callers, "round": number + 1, "metrics": asdict(measured)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from contextlib import AsyncExitStack
@@ -61,6 +62,9 @@ async def run_until_signalled(server: Server, *, noun: str) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
         await server.start()
+        # What is there now stays: the garbage collector need not look through it again, for 15 to 40 ms each time.
+        gc.collect()
+        gc.freeze()
         logger.info("%s listens on %s", noun, server.address)
         await stop.wait()
         logger.info("%s stops: calls in progress may finish; a second signal stops at once", noun)

@@ -26,6 +26,8 @@ from policies.simulation.workload_file import read_workload, shipped_workloads
 from proxy.demo.triton_server import TritonServer
 from proxy.errors import HeadwayError
 
+TABLE_WIDTH = 120
+"""Of what is not printed to a terminal."""
 EPILOG = """examples:
   python -m ops.emulated --workload stable --out models              the candidates of a workload
   python -m ops.emulated --profiles llm-large=llama-13b-a100 llm-small=llama-1b-a100 --serve
@@ -116,6 +118,8 @@ def main() -> int:
     made = parser()
     arguments = made.parse_args()
     console = Console()
+    if console.width < TABLE_WIDTH and not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
     if not (arguments.profiles or arguments.workload):
         made.error("no models: give --profiles or --workload")
     if not (arguments.out or arguments.serve or arguments.measure):

@@ -54,7 +54,10 @@ class Limit:
         return self._target_at
 
     def target_of_message(self, *, received_at: float) -> float:
-        """When the answer to one message of a stream is due: as much later as the message came later than the call."""
+        """When the answer to one message of a stream is due, where the proxy has not said.
+
+        As much later as the message came later than the call: what it waited longer than that is not known.
+        """
         return received_at + self._budget_s
 
     def answer_by(self, at: float) -> None:
@@ -119,7 +122,9 @@ class AnswerWatch:
         message = await self._incoming.receive()
         if self._waiting:
             self._waiting = False
-            self._limit.answer_by(self._limit.target_of_message(received_at=self._clock.now()))
+            times = self._incoming.head.times
+            due_at = times.due_at if times is not None else 0.0
+            self._limit.answer_by(due_at or self._limit.target_of_message(received_at=self._clock.now()))
         return message
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:

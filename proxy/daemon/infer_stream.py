@@ -174,10 +174,11 @@ class InferStream:
         except messages.MalformedMessageError:
             return False
         now = self._clock.now()
-        deadline_at = self._limit.target_of_message(received_at=now)
+        deadline_at = self._times.due_at or self._limit.target_of_message(received_at=now)
         if facts.timeout_s is not None:
             deadline_at = min(deadline_at, now + facts.timeout_s)
         head = self._incoming.head
+        deadline_at = min(deadline_at, head.deadline.limit_at)
         request = RoutedRequest(
             route, message, facts, head.traffic_class, deadline_at, streaming=True, tunnel=head.tunnel
         )

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from policies.traffic import NO_DEADLINE
 from proxy.errors import Code, H3Code, TunnelProtocolError
 from proxy.quic.call_notes import IncomingNotes, OutgoingNotes
 from proxy.quic.http3 import MAX_HEADER_BYTES
 from proxy.tunnel.answer_deadlines import AnswerDeadlines
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
 from proxy.tunnel.flow import HIGH_WATER_BYTES, ReceiveCredit
-from proxy.tunnel.frames import DATA, FrameReader
+from proxy.tunnel.frames import DATA, DEADLINE, FrameReader, deadline_frame, read_deadline
+from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.headers import TunnelRequest, encode_initial_metadata, encode_status
 from proxy.tunnel.messages import DecodedMessage
 from proxy.tunnel.metadata import Headers
@@ -61,10 +63,13 @@ class _StreamCall:
         for index, (frame_type, payload) in enumerate(frames):
             if frame_type == DATA:
                 yield from reader.data(payload, ended=ended and index == last)
+            elif frame_type == DEADLINE:
+                if isinstance(reader, RequestReader):
+                    reader.due(read_deadline(payload))
             elif http is not None:
                 headers = http.read_headers(self._stream_id, payload)
                 yield from reader.headers(headers, ended=ended and index == last)
-        if ended and not frames:
+        if ended and (not frames or frames[-1][0] == DEADLINE):
             yield from reader.data(b"", ended=True)
 
     def _give_back(self, size_bytes: int) -> None:
@@ -85,7 +90,8 @@ class StreamOutgoingCall(_StreamCall):
     """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`.
 
     `on_answer` is called when the first message of the answer is there, with the time since the last packet of the
-    request left; not for an answer that began before. `notes` keeps when the call passes.
+    request left; not for an answer that began before. `notes` keeps when the call passes. The answer to each message is
+    due `message_budget_s` after it was sent, which the daemon is told, unless that is infinite.
     """
 
     def __init__(
@@ -97,8 +103,10 @@ class StreamOutgoingCall(_StreamCall):
         max_message_bytes: int,
         on_answer: Callable[[float], None] | None = None,
         notes: OutgoingNotes | None = None,
+        message_budget_s: float = NO_DEADLINE,
     ) -> None:
         super().__init__(endpoint, stream_id)
+        self._message_budget_s = message_budget_s
         self._on_answer = on_answer
         self._notes = notes
         self._address = address
@@ -141,10 +149,14 @@ class StreamOutgoingCall(_StreamCall):
         if self._sending.is_over or http is None:
             return
         self._sending.advance(Input.MESSAGE)
-        held, self._held = self._held, b""
+        before, self._held = self._held, b""
         if self._notes is not None:
             self._notes.writes_message()
-        http.send_message(self._stream_id, message, now=self._endpoint.port.now(), before=held, end_stream=last)
+        now, due_at = self._endpoint.port.now(), None
+        if self._message_budget_s < NO_DEADLINE:
+            due_at = now + self._message_budget_s
+            before += deadline_frame(due_at)
+        http.send_message(self._stream_id, message, now=now, before=before, end_stream=last, due_at=due_at)
         self._endpoint.flush_soon(batch=True)
         if last:
             self._sending.advance(Input.END)
@@ -277,6 +289,7 @@ class StreamIncomingCall(_StreamCall):
         self._notes: IncomingNotes | None = None
         self._head = CallHead(path="")
         self._deadlines: AnswerDeadlines | None = None
+        self._clock: PeerClock | None = None
 
     def __repr__(self) -> str:
         state = f"sending={self._sending!r} queued={len(self._queue)} {self._reader!r}"
@@ -297,13 +310,16 @@ class StreamIncomingCall(_StreamCall):
         """The connection that carries the call."""
         return self._endpoint
 
-    def begin(self, head: CallHead, deadlines: AnswerDeadlines | None = None) -> None:
+    def begin(
+        self, head: CallHead, deadlines: AnswerDeadlines | None = None, *, clock: PeerClock | None = None
+    ) -> None:
         """Set the head, once the request has been read and its clock translated.
 
-        `deadlines` are those of the answer's messages, where they have their own.
+        `deadlines` are those of the answer's messages, where they have their own; `clock` is the caller's.
         """
         self._head = head
         self._deadlines = deadlines
+        self._clock = clock
         if head.times is not None:
             self._notes = IncomingNotes(head.times, self._endpoint.connection, self._stream_id)
 
@@ -317,6 +333,8 @@ class StreamIncomingCall(_StreamCall):
         if message is None:
             return None
         self._give_back(self._credit.consumed(message.wire_bytes))
+        if self._clock is not None and self._head.times is not None:
+            self._head.times.due_at = self._clock.ours(message.due_at)
         return message.data
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:

@@ -19,7 +19,7 @@ from aioquic.quic.configuration import QuicConfiguration
 
 from policies.scheduling.base import StreamOrder
 from policies.scheduling.registry import make_scheduler
-from policies.traffic import TrafficClass
+from policies.traffic import NO_DEADLINE, TrafficClass
 from proxy.clock import Clock
 from proxy.control_call import CONTROL_PATH, ControlCall
 from proxy.errors import Code, HeadwayError
@@ -202,6 +202,8 @@ class QuicTunnel:
         connection = endpoint.connection
         stream_id = connection.open_stream()
         times = head.times
+        arrived_at = head.accepted_at or now
+        has_messages = traffic_class is not None and not head.unary
         call = StreamOutgoingCall(
             endpoint,
             stream_id,
@@ -209,12 +211,13 @@ class QuicTunnel:
             max_message_bytes=self._settings.max_message_bytes,
             on_answer=None if traffic_class is None else self._learn_of(traffic_class, connection),
             notes=None if times is None else OutgoingNotes(times, connection, stream_id, offset=self._offset),
+            message_budget_s=head.deadline.target_at - arrived_at if has_messages else NO_DEADLINE,
         )
         if traffic_class is not None:
             connection.order_stream(
                 StreamOrder(
                     stream_id=stream_id,
-                    arrived_at=head.accepted_at or now,
+                    arrived_at=arrived_at,
                     deadline=head.deadline.target_at,
                     priority=traffic_class.priority,
                     level=traffic_class.level,

@@ -307,7 +307,7 @@ class QuicServer:
         streams_tokens = not (is_control or head.unary or math.isinf(traffic_class.token_deadline_s))
         if not is_control:
             head = head._replace(times=CallTimes(tells=bool(request.traffic_class)))
-        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if streams_tokens else None)
+        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if streams_tokens else None, clock=peer)
         if is_control:
             endpoint.connection.make_urgent(call.stream_id)
             handler: CallHandler = partial(serve_control, peer=peer, clock=self._clock, load=self._load)

@@ -57,6 +57,7 @@ class CallTimes:
         "begun_at",
         "decided_at",
         "delivered_at",
+        "due_at",
         "ended_at",
         "far",
         "far_ahead_s",
@@ -74,6 +75,8 @@ class CallTimes:
         """Whether the caller is told of these times at the end of the answer."""
         self.received_at = 0.0
         """The first message of the request was complete here."""
+        self.due_at = 0.0
+        """When the answer to the message is due that was received last; of a stream, where the caller tells."""
         self.asked_at = 0.0
         self.decided_at = 0.0
         self.begun_at = 0.0

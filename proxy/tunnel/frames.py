@@ -1,8 +1,9 @@
 """HTTP/3's frames on a request stream (RFC 9114 sections 4.1 and 7): a type, a length, a payload.
 
-Only HEADERS and DATA mean anything here. Frames of unknown types are skipped (section 9); those that may not stand on a
-request stream end it. Section 8 would have them end the connection, which other calls share, so that is left to the
-peer.
+HEADERS and DATA mean something here, and one of headway's own: DEADLINE, in front of a message of a streamed request,
+says when the answer to that message is due. Frames of unknown types are skipped (section 9), as that one is by other
+peers; those that may not stand on a request stream end it. Section 8 would have them end the connection, which other
+calls share, so that is left to the peer.
 """
 
 from __future__ import annotations
@@ -11,8 +12,15 @@ from proxy.errors import Code, H3Code, TunnelProtocolError
 
 DATA = 0x0
 HEADERS = 0x1
+DEADLINE = 0x3D1
+"""A type that nobody has registered. Its payload is a time, a variable-length integer: microseconds on the proxy's
+monotonic clock, as in `headway-deadline`."""
 _FORBIDDEN = frozenset({0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0x9, 0xD})
 """CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID, and HTTP/2's that HTTP/3 reserves (section 7.2.8)."""
+_WHOLE = frozenset({HEADERS, DEADLINE})
+_SKIPPED = 0x21
+"""A type that is reserved for meaning nothing (section 7.2.8)."""
+_VARINT_BYTES = 8
 _ONE_BYTE, _TWO_BYTES, _FOUR_BYTES = 1 << 6, 1 << 14, 1 << 30
 
 
@@ -32,8 +40,20 @@ def frame_head(frame_type: int, length: int) -> bytes:
     return encode_varint(frame_type) + encode_varint(length)
 
 
+def deadline_frame(at: float) -> bytes:
+    """A DEADLINE frame for a time in seconds."""
+    payload = encode_varint(max(0, round(at * 1e6)))
+    return frame_head(DEADLINE, len(payload)) + payload
+
+
+def read_deadline(payload: bytes) -> float:
+    """The time in a DEADLINE frame, seconds on the sender's clock; 0.0 if it is not readable."""
+    time_us, end = _read_varint(payload, 0, len(payload))
+    return time_us / 1e6 if end == len(payload) else 0.0
+
+
 class FrameReader:
-    """Cuts a request stream into frames: HEADERS come whole, DATA in the pieces in which they arrive."""
+    """Cuts a request stream into frames: DATA come in the pieces in which they arrive, the others whole."""
 
     __slots__ = ("_buffer", "_left", "_max_header_bytes", "_type")
 
@@ -67,10 +87,10 @@ class FrameReader:
                     break
                 at = after
             here = min(self._left, size - at)
-            if self._type == HEADERS and here < self._left:
+            if self._type in _WHOLE and here < self._left:
                 self._buffer = data[at:]
                 break
-            if self._type in (DATA, HEADERS) and (here or self._type == HEADERS):
+            if (self._type == DATA and here) or self._type in _WHOLE:
                 frames.append((self._type, data[at : at + here]))
             at += here
             self._left -= here
@@ -96,7 +116,7 @@ class FrameReader:
                 code=Code.RESOURCE_EXHAUSTED,
                 h3_code=H3Code.EXCESSIVE_LOAD,
             )
-        self._type = frame_type
+        self._type = frame_type if frame_type != DEADLINE or length <= _VARINT_BYTES else _SKIPPED
         self._left = length
         if length == 0 and frame_type != HEADERS:
             self._type = -1

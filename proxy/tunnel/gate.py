@@ -48,6 +48,10 @@ class PeerClock:
         """Our clock minus the proxy's; None before its first report."""
         return self._offset_s
 
+    def ours(self, at: float) -> float:
+        """A time on the proxy's clock on ours; 0.0 for 0.0, and before the first report."""
+        return at + self._offset_s if at and self._offset_s is not None else 0.0
+
     def measured(self, offset_s: float) -> None:
         """The proxy has measured the offset in both directions."""
         self._offset_s = offset_s

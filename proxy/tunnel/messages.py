@@ -26,6 +26,8 @@ class DecodedMessage(NamedTuple):
 
     data: bytes
     wire_bytes: int
+    due_at: float = 0.0
+    """When its answer is due, seconds on the sender's clock; 0.0 where that has not been said."""
 
 
 class MessageDecoder:

@@ -154,6 +154,7 @@ class RequestReader:
 
     def __init__(self, *, max_message_bytes: int) -> None:
         self.half = HalfState()
+        self._due_at = 0.0
         self._max_message_bytes = max_message_bytes
         self._decoder = MessageDecoder(max_message_bytes=max_message_bytes)
 
@@ -169,12 +170,20 @@ class RequestReader:
         self._decoder = MessageDecoder(max_message_bytes=self._max_message_bytes, encoding=request.encoding)
         return (request, *self._end()) if ended else (request,)
 
+    def due(self, at: float) -> None:
+        """The answer to the next message is due then, on the sender's clock."""
+        self._due_at = at
+
     def data(self, data: bytes, *, ended: bool) -> Iterable[RequestEvent]:
         """Bytes of messages arrived."""
         events: list[RequestEvent] = []
         if data:
             self.half.advance(Input.MESSAGE)
-            events.extend(self._decoder.feed(data))
+            messages = self._decoder.feed(data)
+            if self._due_at and messages:
+                messages[0] = messages[0]._replace(due_at=self._due_at)
+                self._due_at = 0.0
+            events.extend(messages)
         if ended:
             events.extend(self._end())
         return events

@@ -11,12 +11,13 @@ from tritonclient.grpc import service_pb2 as pb
 from policies.profile import Profile, TokenProfile
 from policies.selection.base import Choice
 from policies.traffic import TrafficClass
+from proxy.clock import MonotonicClock
 from proxy.daemon.load import LoadStatistics
 from proxy.daemon.routes import CandidateSettings, RouteSettings
 from proxy.errors import Code
 from proxy.tasks import spawn
 from proxy.testing.calls import Answer, MemoryCarrier, MemoryOutgoing, exchange
-from proxy.tunnel.exchange import CallHandler, CallStatus, IncomingCall, InitialMetadata
+from proxy.tunnel.exchange import CallHandler, CallStatus, CallTimes, IncomingCall, InitialMetadata
 from tests.unit.daemon.stub_triton import STREAM, StubModel, StubTriton, daemon, head, infer_request, settings
 
 TWO = {"large": "a", "small": "b"}
@@ -379,6 +380,21 @@ async def test_a_class_that_fails_late_answers_counts_from_the_message_not_from_
     assert status.code == Code.DEADLINE_EXCEEDED
     assert dict(status.metadata)["x-headway-dropped-reason"] == "rejected-deadline-expired"
     assert a.carrier.calls[0].cancelled
+
+
+async def test_what_the_proxy_says_of_a_message_s_deadline_counts_and_not_when_it_came() -> None:
+    a = StubTriton({"large": StubModel()})
+    dispatcher = daemon(settings({"large": "a"}, tritons="a", classes=CLASSES), a=a)
+    times = CallTimes()
+    call = MemoryCarrier(dispatcher).open(head(STREAM, target_s=5.0, traffic_class="strict")._replace(times=times))
+    times.due_at = MonotonicClock().now() + 5.0
+    await call.send(infer_request("llm"))
+    await next_answer(call)
+    times.due_at = MonotonicClock().now() - 1.0
+    await call.send(infer_request("llm"))
+    status = await status_of(call)
+    assert status.code == Code.DEADLINE_EXCEEDED
+    assert dict(status.metadata)["x-headway-dropped-reason"] == "rejected-deadline-expired"
 
 
 async def test_a_slow_reader_holds_back_its_own_stream_only() -> None:

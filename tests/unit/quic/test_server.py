@@ -443,6 +443,53 @@ async def test_a_queue_on_one_way_does_not_move_the_clocks(certs: Path) -> None:
         assert handler.seen[-1].limit_at == pytest.approx(at + 7.0 + 2.0, abs=1e-3)
 
 
+async def test_each_message_of_a_stream_has_a_deadline_from_when_the_client_sent_it(certs: Path) -> None:
+    due: list[float] = []
+    waits: list[float] = []
+
+    async def handler(call: IncomingCall) -> None:
+        while await call.receive() is not None:
+            assert call.head.times is not None
+            due.append(call.head.times.due_at)
+            waits.append(tunnel.network.server_clock.now())
+        await call.finish(CallStatus(Code.OK))
+
+    thin = LinkSettings(delay_s=0.01, rate_bytes_s=50_000)
+    async with MemoryTunnel(certs, handler=handler, uplink=thin, downlink=LINK, server_clock_offset_s=7.0) as tunnel:
+        await asyncio.sleep(3)
+        at = tunnel.network.client_clock.now()
+        head = CallHead("/a.B/C", traffic_class="standard", deadline=Deadline(at + 2.0), accepted_at=at)
+        call = tunnel.proxy.open(head)
+        sent_at = []
+        for pause_s in (0.5, 4.0):
+            await asyncio.sleep(pause_s)
+            sent_at.append(tunnel.network.client_clock.now())
+            await call.send(bytes(50_000))
+        await call.close_sending()
+        assert (await call.receive()).__class__ is CallStatus
+        assert due == pytest.approx([when + 7.0 + 2.0 for when in sent_at], abs=2e-3)
+        # A second on the way, of which nothing would be known by the time of arrival.
+        assert min(arrived - when - 7.0 for arrived, when in zip(waits, sent_at, strict=True)) > 0.9
+
+
+async def test_the_only_message_of_a_unary_call_goes_by_the_call_s_deadline(certs: Path) -> None:
+    due: list[float] = []
+
+    async def handler(call: IncomingCall) -> None:
+        await call.receive()
+        assert call.head.times is not None
+        due.append(call.head.times.due_at)
+        await call.finish(CallStatus(Code.OK))
+
+    async with MemoryTunnel(certs, handler=handler, uplink=LINK, downlink=LINK) as tunnel:
+        await asyncio.sleep(3)
+        at = tunnel.network.client_clock.now()
+        deadline = Deadline(at + 2.0)
+        head = CallHead("/a.B/C", traffic_class="standard", deadline=deadline, accepted_at=at, unary=True)
+        await exchange(tunnel.proxy, head, b"")
+        assert due == [0.0]
+
+
 async def test_a_call_without_a_deadline_gets_its_classes_and_no_limit(certs: Path) -> None:
     handler = Deadlines()
     async with MemoryTunnel(certs, handler=handler, uplink=LINK, downlink=LINK) as tunnel:

@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import H3Code, TunnelProtocolError
-from proxy.tunnel.frames import DATA, HEADERS, FrameReader, encode_varint, frame_head
+from proxy.tunnel.frames import (
+    DATA,
+    DEADLINE,
+    HEADERS,
+    FrameReader,
+    deadline_frame,
+    encode_varint,
+    frame_head,
+    read_deadline,
+)
 
 GREASE = 0x21
 """Reserved to be ignored (RFC 9114 section 7.2.8)."""
@@ -45,6 +54,29 @@ def test_split_anywhere(at: int) -> None:
 
     assert frames[0] == (HEADERS, b"head")
     assert b"".join(payload for kind, payload in frames if kind == DATA) == b"body"
+    assert reader.is_between_frames
+
+
+@pytest.mark.parametrize("at", range(1, 22))
+def test_a_deadline_comes_whole_in_front_of_its_message(at: int) -> None:
+    stream = frame(HEADERS, b"head") + deadline_frame(1234.567891) + frame(DATA, b"body")
+    reader = FrameReader(max_header_bytes=100)
+    frames = reader.feed(stream[:at]) + reader.feed(stream[at:])
+
+    kinds = [kind for kind, _ in frames]
+    assert kinds[:2] == [HEADERS, DEADLINE]
+    assert set(kinds[2:]) == {DATA}
+    assert read_deadline(frames[1][1]) == pytest.approx(1234.567891, abs=1e-9)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc0\x00", b"\x05\x05", bytes(8)])
+def test_a_deadline_that_makes_no_sense_says_nothing(payload: bytes) -> None:
+    assert read_deadline(payload) == 0.0
+
+
+def test_a_deadline_that_is_too_long_is_skipped() -> None:
+    reader = FrameReader(max_header_bytes=100)
+    assert reader.feed(frame(DEADLINE, bytes(9)) + frame(DEADLINE, b"") + frame(DATA, b"body")) == [(DATA, b"body")]
     assert reader.is_between_frames
 
 

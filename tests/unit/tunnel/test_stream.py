@@ -202,6 +202,15 @@ class TestRequest:
         compressed = bytes.fromhex("01 0000000b 789c4b4c4a0600024d0127")
         assert list(reader.data(compressed, ended=False)) == [DecodedMessage(b"abc", 16)]
 
+    def test_what_is_said_of_when_an_answer_is_due_holds_for_the_next_message_only(self, reader: RequestReader) -> None:
+        reader.headers(POST, ended=False)
+        reader.due(7.5)
+        assert list(reader.data(MESSAGE[:4], ended=False)) == []
+        assert list(reader.data(MESSAGE[4:] + MESSAGE, ended=False)) == [
+            DecodedMessage(b"abc", 8, due_at=7.5),
+            DecodedMessage(b"abc", 8),
+        ]
+
     def test_a_compressed_message_without_an_encoding(self, reader: RequestReader) -> None:
         reader.headers(POST, ended=False)
         with pytest.raises(TunnelProtocolError, match="without grpc-encoding"):

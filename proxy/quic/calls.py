@@ -2,91 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from policies.traffic import NO_DEADLINE
 from proxy.errors import Code, H3Code, TunnelProtocolError
 from proxy.quic.call_notes import IncomingNotes, OutgoingNotes
-from proxy.quic.http3 import MAX_HEADER_BYTES
+from proxy.quic.stream_call import StreamCall
 from proxy.tunnel.answer_deadlines import AnswerDeadlines
 from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata, Metadata
-from proxy.tunnel.flow import HIGH_WATER_BYTES, ReceiveCredit
-from proxy.tunnel.frames import DATA, DEADLINE, FrameReader, deadline_frame, read_deadline
+from proxy.tunnel.frames import deadline_frame
 from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.headers import TunnelRequest, encode_initial_metadata, encode_status
 from proxy.tunnel.messages import DecodedMessage
 from proxy.tunnel.metadata import Headers
-from proxy.tunnel.stream import AnswerReader, CallEvent, Half, HalfState, Input, RequestEvent, RequestReader
+from proxy.tunnel.stream import AnswerReader, CallEvent, Half, Input, RequestReader
 from proxy.tunnel.tunnel import UNBEGUN
 
 if TYPE_CHECKING:
     from proxy.quic.endpoint import Endpoint
 
 
-_Reader = AnswerReader | RequestReader
-_Event = CallEvent | RequestEvent
-
-
-class _StreamCall:
-    """What both sides of a call share: waiting for events, waiting for room, giving credit back."""
-
-    def __init__(self, endpoint: Endpoint, stream_id: int) -> None:
-        self._endpoint = endpoint
-        self._stream_id = stream_id
-        self._credit = ReceiveCredit()
-        self._arrival: asyncio.Future[None] | None = None
-        self._space: asyncio.Future[None] | None = None
-        self._sending = HalfState()
-        self._frames = FrameReader(max_header_bytes=MAX_HEADER_BYTES)
-
-    def on_room(self) -> None:
-        """The endpoint: there is room to write again."""
-        if self._space is not None and not self._space.done():
-            self._space.set_result(None)
-
-    async def _wait_for_room(self) -> None:
-        connection = self._endpoint.connection
-        while connection.unsent_bytes(self._stream_id) > HIGH_WATER_BYTES and not self._sending.is_over:
-            self._space = asyncio.get_running_loop().create_future()
-            await self._space
-
-    def _read(self, data: bytes, reader: _Reader, *, ended: bool) -> Iterator[_Event]:
-        """The events in bytes of the stream. Raises `TunnelProtocolError`, also while it is iterated over."""
-        frames = self._frames.feed(data)
-        if ended and not self._frames.is_between_frames:
-            raise TunnelProtocolError("the stream ended within a frame", h3_code=H3Code.FRAME_ERROR)
-        http = self._endpoint.http
-        last = len(frames) - 1
-        for index, (frame_type, payload) in enumerate(frames):
-            if frame_type == DATA:
-                yield from reader.data(payload, ended=ended and index == last)
-            elif frame_type == DEADLINE:
-                if isinstance(reader, RequestReader):
-                    reader.due(read_deadline(payload))
-            elif http is not None:
-                headers = http.read_headers(self._stream_id, payload)
-                yield from reader.headers(headers, ended=ended and index == last)
-        if ended and (not frames or frames[-1][0] == DEADLINE):
-            yield from reader.data(b"", ended=True)
-
-    def _give_back(self, size_bytes: int) -> None:
-        if size_bytes:
-            self._endpoint.connection.grant(self._stream_id, size_bytes)
-            self._endpoint.flush_soon()
-
-    def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
-
-    async def _wait_for_arrival(self) -> None:
-        self._arrival = asyncio.get_running_loop().create_future()
-        await self._arrival
-
-
-class StreamOutgoingCall(_StreamCall):
+class StreamOutgoingCall(StreamCall):
     """A call made over the tunnel. `proxy.tunnel.exchange.OutgoingCall`.
 
     `on_answer` is called when the first message of the answer is there, with the time since the last packet of the
@@ -198,7 +136,7 @@ class StreamOutgoingCall(_StreamCall):
             return
         messages = 0
         try:
-            for event in self._read(data, self._reader, ended=ended):
+            for event in self.events_in(data, self._reader, ended=ended):
                 if isinstance(event, CallStatus):
                     if self._notes is not None:
                         self._notes.got_status(self._reader.stages, self._endpoint.port.now())
@@ -266,7 +204,7 @@ class StreamOutgoingCall(_StreamCall):
         self.on_room()
 
 
-class StreamIncomingCall(_StreamCall):
+class StreamIncomingCall(StreamCall):
     """A call that came over the tunnel. `proxy.tunnel.exchange.IncomingCall`.
 
     `on_request` is called with the request's head once it is there; it starts whatever serves the call and returns how
@@ -334,7 +272,9 @@ class StreamIncomingCall(_StreamCall):
             return None
         self._give_back(self._credit.consumed(message.wire_bytes))
         if self._clock is not None and self._head.times is not None:
-            self._head.times.due_at = self._clock.ours(message.due_at)
+            due_at = self._head.times.due_at = self._clock.ours(message.due_at)
+            if due_at and self._deadlines is not None:
+                self._deadlines.requested(due_at, now=self._endpoint.port.now())
         return message.data
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
@@ -403,7 +343,7 @@ class StreamIncomingCall(_StreamCall):
             return
         messages = 0
         try:
-            for event in self._read(data, self._reader, ended=ended):
+            for event in self.events_in(data, self._reader, ended=ended):
                 if isinstance(event, TunnelRequest):
                     self._cancel_handler = self._on_request(self, event)
                 elif event is None or isinstance(event, DecodedMessage):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from policies.scheduling.base import StreamOrder
 from policies.scheduling.registry import make_scheduler
+from policies.traffic import NO_DEADLINE
 from proxy.clock import Clock
 from proxy.control_call import CONTROL_PATH, serve_control
 from proxy.errors import CallError, Code
@@ -304,10 +304,11 @@ class QuicServer:
             call.refuse(CallStatus(error.code, error.message))
             return _nothing
         traffic_class = self._gate.traffic_class(head.traffic_class)
-        streams_tokens = not (is_control or head.unary or math.isinf(traffic_class.token_deadline_s))
+        is_ordered = min(head.deadline.target_at, traffic_class.token_deadline_s) < NO_DEADLINE
+        has_messages = is_ordered and not (is_control or head.unary)
         if not is_control:
             head = head._replace(times=CallTimes(tells=bool(request.traffic_class)))
-        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if streams_tokens else None, clock=peer)
+        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if has_messages else None, clock=peer)
         if is_control:
             endpoint.connection.make_urgent(call.stream_id)
             handler: CallHandler = partial(serve_control, peer=peer, clock=self._clock, load=self._load)

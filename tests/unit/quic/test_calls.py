@@ -19,8 +19,9 @@ from proxy.quic.endpoint import Endpoint, StreamUser
 from proxy.quic.limits import FlowLimits
 from proxy.testing.memory_link import LinkSettings
 from proxy.tunnel.answer_deadlines import AnswerDeadlines
-from proxy.tunnel.exchange import CallHead, CallStatus, InitialMetadata
-from proxy.tunnel.frames import encode_varint
+from proxy.tunnel.exchange import CallHead, CallStatus, CallTimes, InitialMetadata
+from proxy.tunnel.frames import deadline_frame, encode_varint
+from proxy.tunnel.gate import PeerClock
 from proxy.tunnel.headers import TunnelRequest, encode_request
 from proxy.tunnel.metadata import Headers
 from tests.unit.quic.endpoints import Heard, Joined, joined
@@ -462,6 +463,36 @@ async def test_messages_and_status_of_an_answer_have_the_deadlines_that_are_set(
         expected = [5.0, 5.0, 2.0, 3.0, 4.0]
         assert [deadline - now for deadline in deadlines] == pytest.approx(expected, abs=0.01)
         assert here.answer()[-1] == (1, OK_TRAILERS)
+
+
+async def test_what_answers_a_later_request_of_a_stream_is_due_when_that_is(certs: Path) -> None:
+    async with called(certs) as here:
+        deadlines: list[float] = []
+
+        class Hears(RoundRobin):
+            def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+                deadlines.append(order.deadline)
+                super().add(order, unsent_bytes=unsent_bytes, now=now)
+
+        now, connection = here.ends.server.port.now(), here.ends.server.connection
+        here.request(here.section() + deadline_frame(now + 5.0) + message(b"request"))
+        await settle()
+        call, stream_id = here.call, here.stream_id
+        clock, head = PeerClock(), call.head._replace(times=CallTimes())
+        clock.measured(0.0)
+        call.begin(head, AnswerDeadlines(Deadline(now + 5.0), TrafficClass("whole", 5.0)), clock=clock)
+        connection.order_stream(StreamOrder(stream_id, arrived_at=now, deadline=now + 5.0), now=now)
+        connection.use_scheduler(Hears(), now=now)
+        assert await call.receive() == b"request"
+        await call.send(b"answer")
+        await asyncio.sleep(20.0)
+        here.request(deadline_frame(now + 25.0) + message(b"again"), end=True)
+        await settle()
+        assert await call.receive() == b"again"
+        await call.send(b"answer")
+        await call.finish(CallStatus(Code.OK))
+        await settle()
+        assert [deadline - now for deadline in deadlines] == pytest.approx([5.0, 25.0, 25.0], abs=0.01)
 
 
 async def test_an_early_status_stops_the_request_and_arrives_whatever_is_lost(certs: Path) -> None:

@@ -35,6 +35,7 @@ class Limit:
         self._limit_at = head.deadline.limit_at
         self._target_at = head.deadline.target_at
         self._budget_s = head.deadline.target_at - head.accepted_at
+        self._times = head.times
         self._answer_by = NO_DEADLINE
         self._scope: asyncio.Timeout | None = None
 
@@ -54,11 +55,13 @@ class Limit:
         return self._target_at
 
     def target_of_message(self, *, received_at: float) -> float:
-        """When the answer to one message of a stream is due, where the proxy has not said.
+        """When the answer to the message of a stream is due that was received last.
 
-        As much later as the message came later than the call: what it waited longer than that is not known.
+        Where the proxy has not said, as much later as the message came later than the call: what it waited longer than
+        that is not known.
         """
-        return received_at + self._budget_s
+        said_at = self._times.due_at if self._times is not None else 0.0
+        return said_at or received_at + self._budget_s
 
     def answer_by(self, at: float) -> None:
         """Have the call fail at this instant, if its class says so; `answered` or `NO_DEADLINE` calls that off."""
@@ -122,9 +125,7 @@ class AnswerWatch:
         message = await self._incoming.receive()
         if self._waiting:
             self._waiting = False
-            times = self._incoming.head.times
-            due_at = times.due_at if times is not None else 0.0
-            self._limit.answer_by(due_at or self._limit.target_of_message(received_at=self._clock.now()))
+            self._limit.answer_by(self._limit.target_of_message(received_at=self._clock.now()))
         return message
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:

@@ -174,11 +174,10 @@ class InferStream:
         except messages.MalformedMessageError:
             return False
         now = self._clock.now()
-        deadline_at = self._times.due_at or self._limit.target_of_message(received_at=now)
+        head = self._incoming.head
+        deadline_at = min(self._limit.target_of_message(received_at=now), head.deadline.limit_at)
         if facts.timeout_s is not None:
             deadline_at = min(deadline_at, now + facts.timeout_s)
-        head = self._incoming.head
-        deadline_at = min(deadline_at, head.deadline.limit_at)
         request = RoutedRequest(
             route, message, facts, head.traffic_class, deadline_at, streaming=True, tunnel=head.tunnel
         )

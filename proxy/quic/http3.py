@@ -19,7 +19,7 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from proxy.errors import H3Code, TunnelProtocolError
 from proxy.quic.connection import ScheduledConnection
-from proxy.tunnel.frames import DATA, HEADERS, encode_varint, frame_head
+from proxy.tunnel.frames import DATA, HEADERS, VARINT_BYTES, encode_varint, frame_head
 from proxy.tunnel.messages import PREFIX_BYTES, encode_prefix
 from proxy.tunnel.metadata import Headers
 
@@ -31,7 +31,6 @@ _COPY_BYTES = 2048
 """Shorter messages are joined with their frame header: the copy costs less than a second chunk in the send buffer."""
 SETTINGS_MAX_FIELD_SECTION_SIZE = 0x6
 """RFC 9114 section 7.2.4.1."""
-_VARINT_BYTES = 8
 _CONTROL_STREAM = b"\x00"
 """What a control stream begins with (RFC 9114 section 6.2.1)."""
 
@@ -155,7 +154,7 @@ class GrpcHttp3(H3Connection):
             buffer = Buffer(data=data)
             try:
                 frame_type, size = buffer.pull_uint_var(), buffer.pull_uint_var()
-                if frame_type == FrameType.GOAWAY and size <= _VARINT_BYTES:
+                if frame_type == FrameType.GOAWAY and size <= VARINT_BYTES:
                     self.goaway_id = Buffer(data=buffer.pull_bytes(size)).pull_uint_var()
                 else:
                     self._control_skip = size

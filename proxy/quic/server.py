@@ -308,7 +308,10 @@ class QuicServer:
         has_messages = is_ordered and not (is_control or head.unary)
         if not is_control:
             head = head._replace(times=CallTimes(tells=bool(request.traffic_class)))
-        call.begin(head, AnswerDeadlines(head.deadline, traffic_class) if has_messages else None, clock=peer)
+        if has_messages:
+            call.begin(head, AnswerDeadlines(head.deadline, traffic_class), clock=peer)
+        else:
+            call.begin(head)
         if is_control:
             endpoint.connection.make_urgent(call.stream_id)
             handler: CallHandler = partial(serve_control, peer=peer, clock=self._clock, load=self._load)

@@ -20,7 +20,8 @@ _FORBIDDEN = frozenset({0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0x9, 0xD})
 _WHOLE = frozenset({HEADERS, DEADLINE})
 _SKIPPED = 0x21
 """A type that is reserved for meaning nothing (section 7.2.8)."""
-_VARINT_BYTES = 8
+VARINT_BYTES = 8
+"""The longest variable-length integer."""
 _ONE_BYTE, _TWO_BYTES, _FOUR_BYTES = 1 << 6, 1 << 14, 1 << 30
 
 
@@ -116,7 +117,7 @@ class FrameReader:
                 code=Code.RESOURCE_EXHAUSTED,
                 h3_code=H3Code.EXCESSIVE_LOAD,
             )
-        self._type = frame_type if frame_type != DEADLINE or length <= _VARINT_BYTES else _SKIPPED
+        self._type = frame_type if frame_type != DEADLINE or length <= VARINT_BYTES else _SKIPPED
         self._left = length
         if length == 0 and frame_type != HEADERS:
             self._type = -1

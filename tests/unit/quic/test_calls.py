@@ -437,22 +437,27 @@ async def test_an_answer_of_each_shape(certs: Path) -> None:
         assert here.ends.server.users == 0
 
 
+class Hears(RoundRobin):
+    """Keeps the deadlines that it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: list[float] = []
+
+    def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
+        self.deadlines.append(order.deadline)
+        super().add(order, unsent_bytes=unsent_bytes, now=now)
+
+
 async def test_messages_and_status_of_an_answer_have_the_deadlines_that_are_set(certs: Path) -> None:
     async with called(certs) as here:
-        deadlines: list[float] = []
-
-        class Hears(RoundRobin):
-            def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
-                deadlines.append(order.deadline)
-                super().add(order, unsent_bytes=unsent_bytes, now=now)
-
         here.request(here.section() + message(b"request"), end=True)
         await settle()
         now, connection = here.ends.server.port.now(), here.ends.server.connection
         call, stream_id = here.call, here.stream_id
         call.begin(call.head, AnswerDeadlines(Deadline(now + 5.0), TrafficClass("tokens", 5.0, token_deadline_s=2.0)))
         connection.order_stream(StreamOrder(stream_id, arrived_at=now, deadline=now + 5.0), now=now)
-        connection.use_scheduler(Hears(), now=now)
+        connection.use_scheduler(hears := Hears(), now=now)
         await call.send_initial_metadata(())
         for _ in range(3):
             await call.send(b"token")
@@ -461,19 +466,12 @@ async def test_messages_and_status_of_an_answer_have_the_deadlines_that_are_set(
         await settle()
         # Each is sent at once: the headers and the first message together, by the call's deadline.
         expected = [5.0, 5.0, 2.0, 3.0, 4.0]
-        assert [deadline - now for deadline in deadlines] == pytest.approx(expected, abs=0.01)
+        assert [deadline - now for deadline in hears.deadlines] == pytest.approx(expected, abs=0.01)
         assert here.answer()[-1] == (1, OK_TRAILERS)
 
 
 async def test_what_answers_a_later_request_of_a_stream_is_due_when_that_is(certs: Path) -> None:
     async with called(certs) as here:
-        deadlines: list[float] = []
-
-        class Hears(RoundRobin):
-            def add(self, order: StreamOrder, *, unsent_bytes: int, now: float) -> None:
-                deadlines.append(order.deadline)
-                super().add(order, unsent_bytes=unsent_bytes, now=now)
-
         now, connection = here.ends.server.port.now(), here.ends.server.connection
         here.request(here.section() + deadline_frame(now + 5.0) + message(b"request"))
         await settle()
@@ -482,7 +480,7 @@ async def test_what_answers_a_later_request_of_a_stream_is_due_when_that_is(cert
         clock.measured(0.0)
         call.begin(head, AnswerDeadlines(Deadline(now + 5.0), TrafficClass("whole", 5.0)), clock=clock)
         connection.order_stream(StreamOrder(stream_id, arrived_at=now, deadline=now + 5.0), now=now)
-        connection.use_scheduler(Hears(), now=now)
+        connection.use_scheduler(hears := Hears(), now=now)
         assert await call.receive() == b"request"
         await call.send(b"answer")
         await asyncio.sleep(20.0)
@@ -492,7 +490,7 @@ async def test_what_answers_a_later_request_of_a_stream_is_due_when_that_is(cert
         await call.send(b"answer")
         await call.finish(CallStatus(Code.OK))
         await settle()
-        assert [deadline - now for deadline in deadlines] == pytest.approx([5.0, 25.0, 25.0], abs=0.01)
+        assert [deadline - now for deadline in hears.deadlines] == pytest.approx([5.0, 25.0, 25.0], abs=0.01)
 
 
 async def test_an_early_status_stops_the_request_and_arrives_whatever_is_lost(certs: Path) -> None:

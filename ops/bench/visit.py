@@ -9,11 +9,20 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class _Cell(Hashable, Protocol):
@@ -56,10 +65,19 @@ class Visit(Generic[C]):
                     progress.update(bar, description=str(cell))
                     await self._one(cell, run_cell)
                     progress.advance(bar)
+                    self._tell(cell, progress.tasks[bar])
 
             async with asyncio.TaskGroup() as group:
                 for number in range(jobs):
                     group.create_task(worker(), name=f"cells {number}")
+
+    def _tell(self, cell: C, task: Task) -> None:
+        """A line for each cell, where there is no terminal to draw a bar on."""
+        if self.console.is_terminal:
+            return
+        left_s = task.time_remaining
+        left = "" if left_s is None else f", left: {timedelta(seconds=round(left_s))}"
+        self.console.print(f"{task.completed:.0f} of {task.total:.0f}{left}: {cell}", highlight=False, markup=False)
 
     def tell_failed(self) -> list[dict[str, Any]]:
         """Print the cells that failed; what a report notes of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from ops.bench.end_to_end import grid, plots, timeline
 from ops.bench.end_to_end.grid import Cell
 from ops.bench.end_to_end.metrics import metrics, with_simulated
 from ops.bench.end_to_end.requests import draw_requests
-from ops.bench.end_to_end.scenario import EndToEndScenario, read_scenario
+from ops.bench.end_to_end.scenario import EndToEndScenario, read_scenario, settings_of
 from ops.bench.end_to_end.simulated import simulated
 from ops.bench.end_to_end.stations import CellRun, outcomes_of, run_cell
 from ops.bench.end_to_end.summary import summarise
@@ -39,6 +40,8 @@ STARVED_SHARE = 0.3
 """Of a cell's time. Of 33 cells over QUIC with bbr whose proxy and daemon waited less than that for a core, 31 scored
 within 5 points of the simulator; of 39 that waited longer 29 did, and up to 24 points were missing."""
 
+Entry = Mapping[str, Any]
+
 SHARED = ("outcomes", "fingerprint", "samples", "decisions")
 """What stands in the journal only."""
 
@@ -56,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--again", action="store_true", help="measure those anew that were short of CPU time")
     parser.add_argument("--show", action="store_true", help="measure nothing; tables and pictures of what is there")
+    parser.add_argument(
+        "--with",
+        dest="published",
+        type=Path,
+        metavar="FILE",
+        help="a results.json of the same settings, whose cells count as measured",
+    )
 
 
 def _over(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -82,12 +92,11 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     journal = Journal(
         out / "cells.jsonl", fingerprint=scenario.fingerprint(), cell_of=grid.cell_of, fresh=arguments.fresh
     )
-    there = sum(cell in journal.entries for cell in wanted)
-    todo = (
-        [] if arguments.show else [cell for cell in wanted if _is_due(journal.entries.get(cell), again=arguments.again)]
-    )
-    if there:
-        console.print(f"{there} of {len(wanted)} cells are there from before", highlight=False)
+    there = {**({} if arguments.published is None else published(arguments.published, scenario)), **journal.entries}
+    known = sum(cell in there for cell in wanted)
+    todo = [] if arguments.show else [cell for cell in wanted if _is_due(there.get(cell), again=arguments.again)]
+    if known:
+        console.print(f"{known} of {len(wanted)} cells are there from before", highlight=False)
     visit = Visit[Cell](journal.add, console, commit=report.commit())
     with (
         interruptible(wanted, journal.entries.__contains__, console),
@@ -96,11 +105,12 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         certificates = make_certificates(Path(name))
         run_one = functools.partial(_run, scenario=scenario, certificates=certificates, directory=Path(name), out=out)
         await visit.all(todo, run_one, jobs=arguments.jobs)
-    entries = _entries(scenario, wanted, journal, console)
+    entries = _entries(scenario, wanted, {**there, **journal.entries}, console)
     found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
     said = verdicts(entries, found)
     print_tables(found, columns, said, console)
-    pictures = [*plots.draw(scenario, entries, found, out), *timeline.draw(scenario, entries, out)] if entries else []
+    own = [entry for entry in entries if "outcomes" in entry]  # request by request, which published cells have not
+    pictures = [*plots.draw(scenario, own, found, out), *timeline.draw(scenario, own, out)] if entries else []
     for file in pictures:
         console.print(f"picture: {file}", highlight=False, markup=False)
     short = [str(grid.cell_of(entry)) for entry in entries if starved(entry)]
@@ -126,6 +136,19 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         summary=found,
         notes=notes,
     )
+
+
+def published(file: Path, scenario: EndToEndScenario) -> dict[Cell, Entry]:
+    """The cells of a results file, which have figures but no outcomes. Raises `ScenarioError`."""
+    try:
+        content = json.loads(file.read_text())
+        settings = settings_of(content["scenario"])
+        cells = {grid.cell_of(entry): entry for entry in content["cells"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ScenarioError(f"--with: {file} is not a results file of this experiment: {error!r}") from error
+    if settings != settings_of(json.loads(json.dumps(scenario.source))):
+        raise ScenarioError(f"--with: the cells of {file} have other settings than this scenario")
+    return cells
 
 
 def starved(entry: Mapping[str, Any]) -> bool:
@@ -162,13 +185,17 @@ def _columns(scenario: EndToEndScenario, only: Sequence[str]) -> tuple[list[Row]
 
 
 def _entries(
-    scenario: EndToEndScenario, wanted: Sequence[Cell], journal: Journal[Cell], console: Console
+    scenario: EndToEndScenario, wanted: Sequence[Cell], there: Mapping[Cell, Entry], console: Console
 ) -> list[dict[str, Any]]:
     """The wanted cells that there are, with their figures and the simulator's."""
     found = []
     with console.status("the simulator"):
         for cell in wanted:
-            if (entry := journal.entries.get(cell)) is not None:
+            if (entry := there.get(cell)) is None:
+                continue
+            if "metrics" in entry:
+                found.append(dict(entry))
+            else:
                 figures = metrics(outcomes_of(entry), scenario.workloads[cell.workload])
                 found.append({**entry, "metrics": with_simulated(figures, simulated(scenario, cell))})
     return found

@@ -58,9 +58,13 @@ class EndToEndScenario:
 
     def fingerprint(self) -> str:
         """Equal for runs whose cells may stand in one result: all settings are equal that a cell does not name."""
-        named = ("name", "cells", "seeds")
-        source = {key: value for key, value in self.source.items() if key not in named} | {"link": as_json(self.link)}
+        source = settings_of(self.source) | {"link": as_json(self.link)}
         return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def settings_of(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a file's keys that a cell does not name."""
+    return {key: value for key, value in source.items() if key not in ("name", "cells", "seeds")}
 
 
 def read_scenario(path: Path, *, quick: bool = False, over: Mapping[str, Any] | None = None) -> EndToEndScenario:

@@ -1,12 +1,14 @@
 import argparse
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from rich.console import Console
 
+from ops.bench import report
 from ops.bench.__main__ import parser
 from ops.bench.end_to_end import grid
 from ops.bench.end_to_end.experiment import run, starved
@@ -30,8 +32,11 @@ async def brings(cell: Cell) -> CellRun:
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 async def test_every_cell_is_run_once_and_kept(tmp_path: Path, jobs: int) -> None:
-    visit = Visit[Cell](journal(tmp_path).add, Console(file=io.StringIO()), commit="c")
+    said = io.StringIO()
+    visit = Visit[Cell](journal(tmp_path).add, Console(file=said, width=120), commit="c")
     await visit.all(CELLS, brings, jobs=jobs)
+    for number, cell in enumerate(CELLS, 1):  # without a terminal a line each
+        assert re.search(rf"^{number} of 3.*: {re.escape(str(cell))}$", said.getvalue(), re.MULTILINE)
     assert set(journal(tmp_path).entries) == set(CELLS)
     assert visit.failed == {}
 
@@ -77,6 +82,30 @@ async def test_what_is_there_is_shown_without_measuring(tmp_path: Path) -> None:
     assert json.dumps(result.summary)
     for name in ("scores-bbr.png", "simulator.png", "first-token.png"):
         assert f"picture: {tmp_path / name}" in said.getvalue().replace("\n", "")
+
+
+async def test_cells_of_published_results_count_as_measured(tmp_path: Path) -> None:
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    for directory, seed in ((earlier, 1), (later, 2)):
+        visit = Visit[Cell](journal(directory).add, Console(file=io.StringIO()), commit=directory.name)
+        await visit.all([Cell("dqn", EDF, "stable", seed)], brings, jobs=1)
+    names = ("--show", "--policies", "dqn", "--only", "quic/edf", "--seeds", "1,2")
+    first = await run(arguments(tmp_path, *names), Console(file=io.StringIO()), earlier)
+    published = report.write(first, tmp_path, ["end_to_end"])
+    both = await run(arguments(tmp_path, *names, "--with", str(published)), Console(file=io.StringIO()), later)
+    assert [entry["commit"] for entry in both.cells] == ["earlier", "later"]
+    assert both.cells[0] == first.cells[0]
+    assert both.summary[0]["seeds"] == 2
+
+
+async def test_published_results_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    asked = arguments(tmp_path, "--show", "--with", str(file))
+    with pytest.raises(ScenarioError, match=r"results\.json is not a results file"):
+        await run(asked, Console(file=io.StringIO()), tmp_path)
+    file.write_text(json.dumps({"scenario": {**SOURCE, "answer_bytes": 9}, "cells": []}))
+    with pytest.raises(ScenarioError, match=r"results\.json have other settings"):
+        await run(asked, Console(file=io.StringIO()), tmp_path)
 
 
 @pytest.mark.parametrize(

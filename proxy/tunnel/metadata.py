@@ -41,7 +41,6 @@ _PASSING_GRPC = frozenset(
     }
 )
 _KEY = re.compile(r"[0-9a-z_.\-]+\Z")
-_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 _NOT_IN_MESSAGE = re.compile(rb"[^\x20-\x24\x26-\x7e]|^\x20|\x20$")
 """Spaces at the ends too: gRPC lets them stand, but a header field that begins or ends with one is malformed (RFC 9114
 section 10.3, RFC 9110 section 5.5)."""
@@ -94,7 +93,7 @@ def encode_metadata(metadata: Metadata) -> Headers:
             text = value.decode("latin-1")
         else:
             text = value
-        if _NOT_PRINTABLE.search(text) is None:
+        if text.isascii() and text.isprintable():
             headers.append((name, text.strip().encode()))
     return headers
 
@@ -112,7 +111,7 @@ def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
             continue
         if not key.endswith("-bin"):
             text = raw_value.decode("latin-1")
-            if _NOT_PRINTABLE.search(text) is None:
+            if text.isascii() and text.isprintable():
                 metadata.append((key, text))
             continue
         for part in raw_value.split(b","):

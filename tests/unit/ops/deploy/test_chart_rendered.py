@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from ops.deploy.metrics_used import ALERTS, DASHBOARD, OPS
+from proxy.config import Available
 from proxy.config.load import load_config
 from proxy.http2.health import LIVENESS
 
 helm: Any = helm_python  # without types
 
 CHART = OPS / "helm" / "headway"
+DQN = Available(policies=("dqn",))
 Values = dict[str, Any]
 Manifest = dict[str, Any]
 
@@ -78,7 +80,21 @@ EVERYTHING: Values = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "dashboard": {"enabled": True},
-    "config": {"telemetry": {"otlp_endpoint": "http://collector:4317"}},
+    "config": {
+        "telemetry": {"otlp_endpoint": "http://collector:4317"},
+        "daemon": {
+            "routes": {
+                "llm": {
+                    "policy": "dqn",
+                    "candidates": [
+                        {"triton": "a", "model": name, "quality": 0.5, "profile": f"profiles/{name}.yaml"}
+                        for name in ("llm-large", "headway")
+                    ],
+                }
+            }
+        },
+    },
+    "profiles": {"llm-large": "latency: {1: 0.5}\n", "headway": "latency: {1: 0.1}\n"},
 }
 CLIENTS_SIDE: Values = {
     "certificates": {"existingSecret": "headway-certs"},
@@ -220,7 +236,7 @@ def test_headway_takes_the_configuration(name: str, rendered: dict[str, list[Man
             (container,) = item["spec"]["template"]["spec"]["containers"]
             role, *_ = container["args"]
             environment = {entry["name"]: entry["value"] for entry in container["env"]}
-            config = load_config(file, roles=[role], environment=environment, check_files=False)
+            config = load_config(file, roles=[role], environment=environment, available=DQN, check_files=False)
             settings = config.require_proxy() if role == "proxy" else config.require_daemon()
             grace = item["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
             assert grace >= settings.drain_s + 15
@@ -251,13 +267,26 @@ def test_files_that_the_configuration_names_are_mounted(
         mounted = {
             item["path"]
             for source in volume["projected"]["sources"]
-            for item in source.get("secret", {}).get("items", [])
+            for item in source.get("secret", source.get("configMap"))["items"]
         }
+        assert "headway.yaml" in mounted
         section = config[role]
         files = {section[key] for key in ("ca", "cert", "key", "token_file") if key in section}
-        assert files | set(section.get("tls", {}).values()) <= mounted
+        files.update(section.get("tls", {}).values())
+        for route in section.get("routes", {}).values():
+            files.update(candidate["profile"] for candidate in route["candidates"])
+        assert files <= mounted
         if role == "proxy":
             assert "certs/daemon.key" not in mounted
+
+
+def test_profiles_arrive_as_they_are(rendered: dict[str, list[Manifest]]) -> None:
+    kept = _one(rendered["everything"], "ConfigMap", "headway")["data"]
+    (volume,) = [item for item in _pod(rendered["everything"], "daemon")["spec"]["volumes"] if item["name"] == "config"]
+    (own,) = [source["configMap"] for source in volume["projected"]["sources"] if "configMap" in source]
+    arrived = {item["path"]: kept[item["key"]] for item in own["items"]}
+    assert {f"profiles/{name}.yaml": text for name, text in EVERYTHING["profiles"].items()}.items() <= arrived.items()
+    assert arrived["headway.yaml"].startswith("classes:")
 
 
 def test_a_change_of_the_configuration_restarts_the_pods(rendered: dict[str, list[Manifest]]) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ops.deploy.metrics_used import ALERTS, OPS
+from proxy.config import Available
 from proxy.config.load import load_config
 
 FOLDER = OPS / "compose"
@@ -110,19 +111,28 @@ def installed(tmp_path: Path) -> Path:
     for name in ("ca.pem", "daemon.pem", "daemon.key"):
         (tmp_path / "certs" / name).touch()
     (tmp_path / "certs" / "token").write_text("a-token\n")
+    for source, target in _mounts("daemon"):
+        if target == "/etc/headway/profiles":
+            (tmp_path / "profiles").symlink_to((FOLDER / source).resolve())
     return tmp_path
 
 
 def test_headway_takes_its_configuration(installed: Path) -> None:
     containers = (OPS / "containers" / "Containerfile").read_text(encoding="utf-8")
     environment = dict(re.findall(r"(HEADWAY_\w+__\w+)=(\S+)", containers))
-    config = load_config(installed / "headway.yaml", roles=["proxy", "daemon"], environment=environment)
+    available = Available(policies=("dqn",))
+    config = load_config(
+        installed / "headway.yaml", roles=["proxy", "daemon"], environment=environment, available=available
+    )
     proxy, daemon = config.require_proxy(), config.require_daemon()
     assert str(proxy.listen) == "0.0.0.0:8001"
     assert [str(address) for address in proxy.daemons] == ["daemon:4433"]
     assert str(daemon.listen) == "0.0.0.0:4433"
     assert str(config.telemetry.metrics_listen) == "0.0.0.0:9464"
     assert config.telemetry.otlp_endpoint == "http://jaeger:4317"
+    for route in daemon.routes.values():
+        assert route.policy == "dqn"
+        assert all(candidate.profile is not None for candidate in route.candidates), route.name
     for role, settings in (("proxy", proxy), ("daemon", daemon)):
         assert str(settings.control_listen) in SERVICES[role]["healthcheck"]["test"]
         assert settings.drain_s < float(SERVICES[role]["stop_grace_period"].removesuffix("s"))

@@ -272,7 +272,9 @@ class StreamIncomingCall(StreamCall):
             return None
         self._give_back(self._credit.consumed(message.wire_bytes))
         if self._clock is not None and self._head.times is not None:
-            due_at = self._head.times.due_at = self._clock.ours(message.due_at)
+            times = self._head.times
+            due_at = times.due_at = self._clock.ours(message.due_at)
+            times.first_due_at = times.first_due_at or due_at
             if due_at and self._deadlines is not None:
                 self._deadlines.requested(due_at, now=self._endpoint.port.now())
         return message.data

@@ -20,13 +20,15 @@ def conclude_at_daemon(
     """Finish the call's span, when its last byte has left or it is known that it never will.
 
     The deadline counts as missed when the answer can't be with the proxy in time by the shortest way. Of an answer with
-    many messages that is the first one, due as long after the request's first message as the call's deadline is after
-    its arrival; the proxy sees to the others.
+    many messages that is the first one, due when the proxy said, or else as long after the request's first message as
+    the call's deadline is after its arrival; the proxy sees to the others.
     """
     ended_at = times.last_left_at or now()
     due_at, at = head.deadline.target_at, ended_at
     if not head.unary:
-        if times.received_at:
+        if times.first_due_at:
+            due_at = times.first_due_at
+        elif times.received_at:
             due_at += times.received_at - head.accepted_at
         at = times.first_left_at or ended_at
     passed = status.code == Code.DEADLINE_EXCEEDED or (

@@ -61,6 +61,7 @@ class CallTimes:
         "ended_at",
         "far",
         "far_ahead_s",
+        "first_due_at",
         "first_left_at",
         "last_left_at",
         "least_way_s",
@@ -77,6 +78,8 @@ class CallTimes:
         """The first message of the request was complete here."""
         self.due_at = 0.0
         """When the answer to the message is due that was received last; of a stream, where the caller tells."""
+        self.first_due_at = 0.0
+        """The same of the message that was received first."""
         self.asked_at = 0.0
         self.decided_at = 0.0
         self.begun_at = 0.0

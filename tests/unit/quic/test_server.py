@@ -451,6 +451,7 @@ async def test_each_message_of_a_stream_has_a_deadline_from_when_the_client_sent
         while await call.receive() is not None:
             assert call.head.times is not None
             due.append(call.head.times.due_at)
+            assert call.head.times.first_due_at == due[0]
             waits.append(tunnel.network.server_clock.now())
         await call.finish(CallStatus(Code.OK))
 

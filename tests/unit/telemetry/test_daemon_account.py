@@ -97,3 +97,13 @@ def test_the_first_message_of_a_stream_is_due_as_long_after_the_request_as_the_c
     assert "headway.deadline.missed_at" not in span.attributes
     assert span.ended_at == 107.0
     assert told(answered(), target_at=100.65, unary=False).attributes["headway.deadline.missed_at"] == "downlink_wait"
+
+
+@pytest.mark.parametrize(("first_due_at", "stage"), [(0.0, None), (100.7, "downlink_wait"), (100.9, None)])
+def test_a_streams_first_message_is_due_when_the_proxy_said_or_by_its_arrival(
+    first_due_at: float, stage: str | None
+) -> None:
+    times = answered()
+    times.first_due_at = first_due_at
+    span = told(times, target_at=100.8, unary=False)
+    assert span.attributes.get("headway.deadline.missed_at") == stage

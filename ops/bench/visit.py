@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import shutil
 import tempfile
@@ -56,7 +57,8 @@ class Visit(Generic[C]):
             *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()),
             *(TextColumn("left:"), TimeRemainingColumn()),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        # A cell may take longer than the 30 s that rich looks back to estimate what is left.
+        with Progress(*columns, console=self.console, transient=True, speed_estimate_period=math.inf) as progress:
             bar = progress.add_task("", total=len(todo))
 
             async def worker() -> None:

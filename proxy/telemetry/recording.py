@@ -16,14 +16,11 @@ without one, and Triton with `rate=0` records those that are sampled.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from proxy.clock import Clock
 from proxy.telemetry import names
@@ -59,15 +56,10 @@ class RecordingTracing:
         self.queue = queue
         self._service_name = provider.resource.attributes.get(SERVICE_NAME)
         self._sampling = Sampling(provider.sampler)
-        self._new_trace_number: Callable[[], int] = provider.id_generator.generate_trace_id
-        self.new_span_number: Callable[[], int] = provider.id_generator.generate_span_id
-        if type(provider.id_generator) is RandomIdGenerator:  # what it does, but for the 0 that never comes
-            self._new_trace_number = partial(random.getrandbits, 128)
-            self.new_span_number = partial(random.getrandbits, 64)
+        self._new_trace_id: Callable[[], int] = provider.id_generator.generate_trace_id
+        self._new_span_id: Callable[[], int] = provider.id_generator.generate_span_id
         self._withholds_from = withholds_from
         self._propagates = propagates
-        self.always_injects = propagates and not withholds_from
-        """Whether every callee gets a trace context."""
 
     def __repr__(self) -> str:
         return f"<RecordingTracing {self._service_name} {self.queue!r}>"
@@ -76,14 +68,11 @@ class RecordingTracing:
         """Begin a SERVER span at `head.accepted_at`."""
         method = head.path.lstrip("/")
         parent = extract(head.metadata) if self._propagates else None
-        if parent is None:
-            number = self._new_trace_number()
-            trace_id = f"{number:032x}"
-        else:
-            number, trace_id = 0, parent.trace_id
-        sampled = self._sampling.decide(number, parent, method, head.traffic_class)
-        span_id = f"{self.new_span_number():016x}"
-        context = TraceContext(trace_id, span_id, SAMPLED if sampled.recorded else 0, sampled.state)
+        number = self._new_trace_id() if parent is None else 0
+        trace_id = f"{number:032x}" if parent is None else parent.trace_id
+        sampled = self._sampling.decide(number, parent, method=method, traffic_class=head.traffic_class)
+        flags = SAMPLED if sampled.recorded else 0
+        context = TraceContext(trace_id, self.new_span_id(), flags, sampled.state)
         if not sampled.recorded and self._sampling.off:
             return UnsampledSpan(self, context, method)
         call = ServedCall(method, head.traffic_class, head.deadline, head.accepted_at, head.peer)
@@ -93,6 +82,10 @@ class RecordingTracing:
         if sampled.attributes:
             span.attributes.update(sampled.attributes)
         return span
+
+    def new_span_id(self) -> str:
+        """16 hexadecimal digits."""
+        return f"{self._new_span_id():016x}"
 
     def injected(self, metadata: Metadata, context: TraceContext, method: str) -> Metadata:
         """Metadata for the callee."""
@@ -140,7 +133,7 @@ class RecordedSpan(SpanRecord):
     def child(self, *, address: str = "", at: float | None = None) -> CallSpan:
         """Begin a CLIENT span."""
         tracing, own = self.tracing, self.context
-        context = TraceContext(own.trace_id, f"{tracing.new_span_number():016x}", own.flags, own.state)
+        context = TraceContext(own.trace_id, tracing.new_span_id(), own.flags, own.state)
         started_at = tracing.clock.now() if at is None else at
         span = RecordedSpan(context, own, CLIENT, self.call, started_at, address)
         span.tracing = tracing
@@ -166,8 +159,6 @@ class RecordedSpan(SpanRecord):
 
     def inject(self, metadata: Metadata) -> Metadata:
         """The metadata with this span in `traceparent`, or without one for who takes no heed of "not sampled"."""
-        if self.tracing.always_injects:
-            return inject(metadata, self.context)
         return self.tracing.injected(metadata, self.context, self.call.method)
 
     def finish(self, status: CallStatus, *, at: float | None = None) -> None:

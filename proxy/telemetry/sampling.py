@@ -30,7 +30,6 @@ _STANDARD = re.compile(
     r"remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,.*"
 )
 """Descriptions of `parentbased_always_on`, which is the default, and of `parentbased_traceidratio`."""
-_RATIO_BITS = TraceIdRatioBased.TRACE_ID_LIMIT
 _ALWAYS_OFF = re.compile(r"AlwaysOffSampler|ParentBased\{root:AlwaysOffSampler")
 """Descriptions of samplers that mean that nothing is to be recorded."""
 
@@ -61,12 +60,12 @@ class Sampling:
     def __repr__(self) -> str:
         return f"<Sampling {self._sampler.get_description()}>"
 
-    def decide(self, trace_id: int, parent: TraceContext | None, method: str, traffic_class: str) -> Sampled:
+    def decide(self, trace_id: int, parent: TraceContext | None, *, method: str, traffic_class: str) -> Sampled:
         """Whether a call's SERVER span is recorded. `trace_id` counts only for a call without a `parent`."""
         if self._root_bound is None:
             return self._ask(trace_id, parent, method, traffic_class)
         if parent is None:
-            return _YES if trace_id & _RATIO_BITS < self._root_bound else _NO
+            return _YES if trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._root_bound else _NO
         if parent.state:
             return Sampled(bool(parent.flags & SAMPLED), parent.state)
         return _YES if parent.flags & SAMPLED else _NO

@@ -1,14 +1,12 @@
 from collections.abc import Callable
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from policies.traffic import Deadline
 from proxy.errors import Code
 from proxy.telemetry import names
-from proxy.telemetry.recording import RecordingTracing
 from proxy.telemetry.stages import StageReport
 from proxy.tunnel.exchange import CallHead, CallStatus, Metadata
 from tests.unit.telemetry.recorded import Recorded
@@ -52,31 +50,6 @@ def header(metadata: Metadata, key: str) -> str:
     [value] = [value for name, value in metadata if name == key]
     assert isinstance(value, str)
     return value
-
-
-class Counted(IdGenerator):
-    def generate_trace_id(self) -> int:
-        return 0xA
-
-    def generate_span_id(self) -> int:
-        return 0xB
-
-
-def test_ids_come_from_the_generator_that_is_set() -> None:
-    tracing = RecordingTracing(
-        TracerProvider(id_generator=Counted(), shutdown_on_exit=False),
-        clock=StoppedClock(),
-        queue=Process().tracing.queue,
-    )
-    sent = tracing.server_span(head()).child().inject(())
-    assert header(sent, "traceparent") == f"00-{0xA:032x}-{0xB:016x}-01"
-
-
-def test_ids_differ() -> None:
-    spans = [Process().tracing.server_span(head()) for _ in range(3)]
-    contexts = [header(span.child().inject(()), "traceparent") for span in (*spans, spans[0])]
-    assert len({context.split("-")[1] for context in contexts}) == 3
-    assert len({context.split("-")[2] for context in contexts}) == 4
 
 
 def test_one_trace_from_the_client_to_the_backend() -> None:

@@ -21,7 +21,7 @@ PARENT = TraceContext("0" * 31 + "1", "0" * 15 + "b", 0)
 
 def decide(sampler: Sampler, trace_id: int, flags: int | None) -> bool:
     parent = None if flags is None else PARENT._replace(flags=flags)
-    return Sampling(sampler).decide(trace_id, parent, "pkg.Service/Method", "bulk").recorded
+    return Sampling(sampler).decide(trace_id, parent, method="pkg.Service/Method", traffic_class="bulk").recorded
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_off_is_off(sampler: Sampler) -> None:
 def test_trace_state_of_the_parent_stays() -> None:
     parent = PARENT._replace(flags=1, state="congo=t61")
     for sampler in (DEFAULT_ON, ParentBased(ALWAYS_ON, remote_parent_sampled=TraceIdRatioBased(1.0))):
-        assert Sampling(sampler).decide(0, parent, "m", "").state == "congo=t61"
+        assert Sampling(sampler).decide(0, parent, method="m", traffic_class="").state == "congo=t61"
 
 
 def test_a_sampler_of_the_users_may_add_to_the_span() -> None:
@@ -68,7 +68,7 @@ def test_a_sampler_of_the_users_may_add_to_the_span() -> None:
             return "Own"
 
     asked: list[object] = []
-    found = Sampling(Own()).decide(1, None, "pkg.Service/Method", "bulk")
+    found = Sampling(Own()).decide(1, None, method="pkg.Service/Method", traffic_class="bulk")
     assert found == Sampled(True, "", {"sampled.by": "own"})
     assert asked == [{"rpc.system.name": "grpc", "rpc.method": "pkg.Service/Method", "headway.class": "bulk"}]
 

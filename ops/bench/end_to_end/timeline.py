@@ -106,6 +106,7 @@ def _link(
         axes.annotate(
             _words(change.values), (change.at_s, max(rates)), xytext=(2, 2), textcoords="offset points", fontsize=7
         )
+    axes.set_ylim(0, 1.2 * max(*rates, *offered))  # with room for the words
     axes.set_ylabel("Mbit/s")
     axes.legend(loc="lower left", fontsize=8)
 

@@ -228,6 +228,7 @@ class StreamIncomingCall(StreamCall):
         self._head = CallHead(path="")
         self._deadlines: AnswerDeadlines | None = None
         self._clock: PeerClock | None = None
+        self._received = False  # a message has been handed on
 
     def __repr__(self) -> str:
         state = f"sending={self._sending!r} queued={len(self._queue)} {self._reader!r}"
@@ -274,9 +275,11 @@ class StreamIncomingCall(StreamCall):
         if self._clock is not None and self._head.times is not None:
             times = self._head.times
             due_at = times.due_at = self._clock.ours(message.due_at)
-            times.first_due_at = times.first_due_at or due_at
+            if not self._received:
+                times.first_due_at = due_at
             if due_at and self._deadlines is not None:
                 self._deadlines.requested(due_at, now=self._endpoint.port.now())
+        self._received = True
         return message.data
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:

@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import tempfile
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,9 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     journal = Journal(
         out / "cells.jsonl", fingerprint=scenario.fingerprint(), cell_of=grid.cell_of, fresh=arguments.fresh
     )
-    there = {**({} if arguments.published is None else published(arguments.published, scenario)), **journal.entries}
+    there = ChainMap[Cell, Any](journal.entries)
+    if arguments.published is not None:
+        there.maps.append(published(arguments.published, scenario))
     known = sum(cell in there for cell in wanted)
     todo = [] if arguments.show else [cell for cell in wanted if _is_due(there.get(cell), again=arguments.again)]
     if known:
@@ -105,7 +108,7 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         certificates = make_certificates(Path(name))
         run_one = functools.partial(_run, scenario=scenario, certificates=certificates, directory=Path(name), out=out)
         await visit.all(todo, run_one, jobs=arguments.jobs)
-    entries = _entries(scenario, wanted, {**there, **journal.entries}, console)
+    entries = _entries(scenario, wanted, there, console)
     found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
     said = verdicts(entries, found)
     print_tables(found, columns, said, console)

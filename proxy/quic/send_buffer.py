@@ -37,6 +37,8 @@ class SendBuffer(QuicStreamSender):
         """Bytes to put into a packet: those never sent and those to be sent again."""
         self.watched_offset = NOTHING_WATCHED
         """Once the byte here has been sent, whoever sends calls `tell_start`."""
+        self.has_messages = False
+        """True once a message with a deadline of its own was announced. Kept by whoever sends."""
         self._on_start: _Told | None = None
         self._on_end: _Told | None = None
         self._resends = False  # whether there is a range in `_pending`: here that is what was lost, and no more

@@ -18,7 +18,6 @@ from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 from policies.scheduling.base import Scheduler, StreamOrder
-from policies.traffic import NO_DEADLINE
 from proxy.quic.message_deadlines import MessageDeadlines
 
 
@@ -35,6 +34,8 @@ class Sender(Protocol):
 
     watched_offset: int
     """Of the byte that `tell_start` waits for."""
+    has_messages: bool
+    """True once a message with a deadline was announced on it; `SendQueue` keeps it."""
 
     def tell_start(self, now: float) -> None:
         """The byte at `watched_offset` has been sent."""
@@ -154,18 +155,25 @@ class SendQueue(Generic[S]):
             self.wake(sender)
 
     def expect(self, sender: S, *, end: int, deadline: float) -> None:
-        """A message that is about to be written to the stream ends at `end`, and is due at `deadline`."""
+        """A message that is about to be written to the stream ends at `end`, and is due at `deadline`.
+
+        Headers written before the first one go with it: a scheduler that plans with what streams have to send must not
+        take them for all that there is.
+        """
         stream_id = sender.stream_id
         acknowledged = sender.acknowledged_bytes
         messages = self._messages.get(stream_id)
         if messages is None:
-            known = self._orders.get(stream_id)
-            own = NO_DEADLINE if known is None else known.deadline
-            if deadline == own:
-                return  # as the stream is ordered anyway: nothing to keep for an answer of one message
+            order = self._orders.get(stream_id) or StreamOrder(stream_id, arrived_at=self.now)
+            if not sender.has_messages:  # until a second one comes, the stream's order says it all
+                sender.has_messages = True
+                self._orders[stream_id] = order._replace(deadline=deadline)
+                return
+            if deadline == order.deadline:
+                return
             messages = self._messages[stream_id] = MessageDeadlines()
             if sender.written_bytes > acknowledged:
-                messages.add(sender.written_bytes, own, acknowledged=acknowledged)
+                messages.add(sender.written_bytes, order.deadline, acknowledged=acknowledged)
         messages.add(end, deadline, acknowledged=acknowledged)
 
     def wake(self, sender: S) -> None:

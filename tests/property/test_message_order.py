@@ -63,6 +63,7 @@ class Messages(RuleBasedStateMachine):
         self.queue.adopt(self.buffer, urgent=False)
         self.queue.order(StreamOrder(STREAM, arrived_at=0.0, deadline=OWN_DEADLINE))
         self.due: list[float] = []
+        self.headers_only = True
         self.ends: list[int] = []
         self.waiting: set[int] = set()
         self.in_flight: list[Frame] = []
@@ -72,14 +73,17 @@ class Messages(RuleBasedStateMachine):
     @rule(size=st.integers(1, 30), deadline=st.one_of(st.none(), st.floats(0.0, 100.0)), end=st.booleans())
     def write(self, size: int, deadline: float | None, end: bool) -> None:
         """Without a deadline only before the first message that has one: headers."""
-        if deadline is None and any(due != OWN_DEADLINE for due in self.due):
+        if deadline is None and not self.headers_only:
             return
         start = len(self.due)
         if deadline is not None:
             self.queue.expect(self.buffer, end=start + size, deadline=deadline)
         due = OWN_DEADLINE if deadline is None else deadline
+        if self.headers_only:
+            self.due = [due] * len(self.due)  # they are of no use without it
         # A byte can't arrive before those in front of it.
         self.due = [min(before, due) for before in self.due] + [due] * size
+        self.headers_only = deadline is None
         self.ends.append(start + size)
         self.waiting |= set(range(start, start + size))
         self.ended = end

@@ -27,6 +27,7 @@ class Bytes:
     emptied_at: float = 0.0
     is_open: bool = True
     watched_offset: int = NOTHING_WATCHED
+    has_messages: bool = False
     started: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
 
@@ -401,14 +402,24 @@ def test_an_answer_of_one_message_needs_no_deadlines_of_its_own() -> None:
     assert streams.heard == [(0, 101.0, 30), (0, 104.0, 20)]
 
 
-def test_what_was_written_before_goes_by_the_stream_s_own_deadline() -> None:
+def test_headers_and_the_first_message_are_one_to_the_scheduler() -> None:
+    """One that plans with what streams need would take headers that wait alone for all that there is."""
     streams = Streams()
-    tokens = streams.open(0, 101.0)
-    streams.write(tokens, 10)
-    streams.write(tokens, 10, 102.0)
-    assert streams.heard == [(0, 101.0, 10), (0, 101.0, 10)]
-    streams.packet()
-    assert streams.heard == [(0, 102.0, 10)]
+    request = streams.open(0, 101.0)
+    streams.write(request, 10)
+    streams.write(request, 30, 102.0)
+    assert streams.heard == [(0, 101.0, 10), (0, 102.0, 40)]
+    streams.write(request, 20, 103.0)
+    assert streams.heard == [(0, 102.0, 40)]
+    assert len(streams.packets()) == 6
+    assert streams.heard == [(0, 103.0, 20)]
+
+
+def test_a_message_on_a_stream_without_an_order_has_its_deadline() -> None:
+    streams = Streams()
+    answer = streams.open(0)
+    streams.write(answer, 30, 102.0)
+    assert streams.heard == [(0, 102.0, 30)]
 
 
 def test_messages_keep_their_deadlines_under_another_discipline() -> None:

@@ -77,7 +77,8 @@ class ScheduledConnection(SendingConnection):
     ) -> None:
         """Write to a stream that is open.
 
-        `due_at` is when the message is due that these bytes are or end; without it they go by the stream's own order.
+        `due_at` is when the message is due that these bytes are or end; without it they go by the stream's own order,
+        and with the stream's first message once that is written.
         Raises ValueError for a stream that does not exist or is over.
         """
         self._queue.now = now

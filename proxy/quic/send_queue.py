@@ -165,11 +165,11 @@ class SendQueue(Generic[S]):
         messages = self._messages.get(stream_id)
         if messages is None:
             order = self._orders.get(stream_id) or StreamOrder(stream_id, arrived_at=self.now)
-            if not sender.has_messages:  # until a second one comes, the stream's order says it all
-                sender.has_messages = True
-                self._orders[stream_id] = order._replace(deadline=deadline)
-                return
+            is_first, sender.has_messages = not sender.has_messages, True
             if deadline == order.deadline:
+                return  # as the stream is ordered anyway
+            if is_first:
+                self._orders[stream_id] = order._replace(deadline=deadline)
                 return
             messages = self._messages[stream_id] = MessageDeadlines()
             if sender.written_bytes > acknowledged:

@@ -21,8 +21,8 @@ from policies.selection.features import CANDIDATE_FEATURES, GROUPS, REQUEST_FEAT
 
 FORMAT = 1
 """Of the sidecar."""
-DEFAULT = Path(__file__).parent / "checkpoints" / "default.safetensors"
-"""The one that comes with headway."""
+SHIPPED = ("default",)
+"""Those that come with headway."""
 
 
 class CheckpointError(ValueError):
@@ -49,9 +49,9 @@ class Checkpoint:
     """For the reader: settings, seed, decisions, scores, commit."""
 
 
-def read_checkpoint(path: Path | str | None = None) -> Checkpoint:
-    """Read a checkpoint, the shipped one without `path`. Raises `CheckpointError`."""
-    file = DEFAULT if path is None else Path(path)
+def read_checkpoint(path: Path | str = SHIPPED[0]) -> Checkpoint:
+    """Read a checkpoint, a file or the name of one of `SHIPPED`. Raises `CheckpointError`."""
+    file = Path(__file__).parent / "checkpoints" / f"{path}.safetensors" if path in SHIPPED else Path(path)
     sidecar = _sidecar(file)
     network = sidecar["network"]
     try:

@@ -17,6 +17,7 @@ import numpy as np
 from policies.profile import Profile, TokenProfile
 from policies.simulation.arrivals import Arrivals, Diurnal, Flash, Mmpp, Stable, Unpredictable
 from policies.simulation.distribution import Constant, Distribution, Lognormal, Uniform
+from policies.simulation.trace import BITS
 from policies.simulation.workload import (
     Event,
     MixShift,
@@ -51,9 +52,16 @@ class DomainSettings:
     """Share of the others whose candidates are of the usual kind, and share of the usual deadlines."""
     events: float = 0.2
     """Share with failures, slow-downs or a network that gets slower."""
+    shared_links: float = 0.0
+    """Share of workloads whose requests wait for each other on a link, so that they come with what it leaves them."""
+    answer_tokens: tuple[float, float] = (30.0, 200.0)
+    """Median length of a class's answers, where they are token streams."""
     top_rate: float = 250.0
     """Requests a second at most: an episode of more costs more decisions and teaches nothing else."""
 
+
+STREAMING = DomainSettings(streams=1.0, shared_links=0.5, answer_tokens=(10.0, 200.0))
+"""What routes are like whose candidates all stream tokens."""
 
 SHORTEST_S = 15.0
 """Long enough for queues to fill and to drain."""
@@ -82,12 +90,12 @@ class Domain:
             candidates = _usual_candidates(generator, min(count, len(USUAL)))
         else:
             candidates = _any_candidates(generator, count)
-        classes = _classes(generator, candidates, settings.usual, streaming=streaming)
+        classes = _classes(generator, candidates, settings, streaming=streaming)
         capacity = sum(_rate(candidate.profile, classes) for candidate in candidates)
         high = min(capacity * _log_uniform(generator, 0.08, 1.2), settings.top_rate)
         seconds = min(settings.seconds, max(SHORTEST_S, settings.requests / high))
         network = _network(generator, min(kind.traffic.deadline_s for kind in classes))
-        return Workload(
+        workload = Workload(
             name="drawn",
             seconds=seconds,
             arrivals=_arrivals(generator, high, seconds, streaming=streaming),
@@ -97,6 +105,10 @@ class Domain:
             events=_events(generator, candidates, settings.events, seconds),
             mix=_mix(generator, classes, seconds),
         )
+        # Last, so that without such links the other draws are what they were.
+        if settings.shared_links and _happens(generator, settings.shared_links):
+            workload = replace(workload, network=_shared(generator, network, high * _mean_bits(generator, classes)))
+        return workload
 
 
 USUAL = (
@@ -183,11 +195,11 @@ def _stream_candidates(generator: Generator, count: int) -> tuple[SimulatedCandi
 
 
 def _classes(
-    generator: Generator, candidates: tuple[SimulatedCandidate, ...], usual: float, *, streaming: bool
+    generator: Generator, candidates: tuple[SimulatedCandidate, ...], settings: DomainSettings, *, streaming: bool
 ) -> tuple[RequestClass, ...]:
     """Two to four classes, deadlines from what the fastest can just make to far more than the slowest takes."""
     count = int(generator.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.55, 0.15]))
-    if _happens(generator, usual):
+    if _happens(generator, settings.usual):
         deadlines = [1.0, 2.0, 7.0, 15.0][:count]
         scale = _log_uniform(generator, 0.7, 1.4)
         deadlines = [deadline * scale for deadline in deadlines]
@@ -221,7 +233,7 @@ def _classes(
                 _log_uniform(generator, 1e3, 3e5) if _happens(generator, 0.4) else (102400 if long else 8192)
             ),
             prompt_tokens=Uniform(low, low * generator.uniform(1.5, 6)) if streaming else Constant(0.0),
-            answer_tokens=Lognormal(_log_uniform(generator, 30, 200), 0.6) if streaming else None,
+            answer_tokens=Lognormal(_log_uniform(generator, *settings.answer_tokens), 0.6) if streaming else None,
         )
         made.append(described)
     return tuple(made)
@@ -273,6 +285,22 @@ def _network(generator: Generator, tightest_s: float) -> Network:
     else:
         delay = Lognormal(median, generator.uniform(0.05, 0.7))
     return Network(delay, delay, rate)
+
+
+ORDERS = ("edf", "adaptive", "fcfs")
+"""Of requests on a shared link: headway's default, the one that gives up what can't be in time, and none."""
+
+
+def _shared(generator: Generator, network: Network, offered_bits_s: float) -> Network:
+    """A link for all, from one that is overloaded at the peak to one that is not."""
+    rate = offered_bits_s * _log_uniform(generator, 0.6, 1.6)
+    return replace(network, rate=rate, order=str(generator.choice(ORDERS)))
+
+
+def _mean_bits(generator: Generator, classes: tuple[RequestClass, ...]) -> float:
+    """Of a request; sizes are constants here, of which one draw says all."""
+    shares = sum(kind.share for kind in classes)
+    return BITS * sum(kind.share * float(kind.size.draw(generator, 1)[0]) for kind in classes) / shares
 
 
 def _events(

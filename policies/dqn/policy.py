@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from policies.dqn.checkpoint import Checkpoint, read_checkpoint
+from policies.dqn.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from policies.dqn.forward import Forward
 from policies.selection.base import NO_CANDIDATES, Candidate, Choice, Request, choosable
 from policies.selection.features import Features, hopeless, may_shed
@@ -22,18 +22,17 @@ class DqnPolicy:
     Q-values estimate what is lost from this decision on, in units of what an average request can earn, so that 0 is the
     best there is; `Choice.scores` has them, shed last, with -inf for what could not be chosen. The network knows no
     candidate without a profile: while one of those may be chosen, greedy by slack decides. Cost: one pass through the
-    network, which grows with the candidates.
+    network, which grows with the candidates. With `streams`, a second checkpoint on the same features, that one decides
+    where all candidates that may be chosen stream tokens.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str = "dqn") -> None:
+    def __init__(self, checkpoint: Checkpoint, *, streams: Checkpoint | None = None, name: str = "dqn") -> None:
+        if streams is not None and streams.without != checkpoint.without:
+            raise CheckpointError(f"{streams.path}: its features are not those of {checkpoint.path}")
         self._name = name
         self._features = Features(without=checkpoint.without)
-        self._forward = Forward(
-            checkpoint.parameters,
-            dueling=checkpoint.dueling,
-            chance=checkpoint.chance,
-            later_weight=checkpoint.later_weight,
-        )
+        self._whole = _forward(checkpoint)
+        self._streams = self._whole if streams is None else _forward(streams)
         self._greedy = Greedy()
         self._decisions = self._sheds = self._by_greedy = 0
 
@@ -49,13 +48,16 @@ class DqnPolicy:
         self._decisions += 1
         of_request, rows = self._features.encode(request, candidates, now=now)
         positions = choosable(candidates)
-        if any(candidates[position].profile is None for position in positions):
+        profiles = [candidates[position].profile for position in positions]
+        if None in profiles:
             self._by_greedy += 1
             return replace(self._greedy.choose(request, candidates, now=now), fallback=NO_PROFILE)
         if len(positions) < len(rows):
             rows = [rows[position] for position in positions]
         sheds = may_shed(request, candidates, now=now)
-        values = self._forward.q_values(np.array(of_request, np.float32), np.array(rows, np.float32), may_shed=sheds)
+        streaming = all(profile is not None and profile.tokens is not None for profile in profiles)
+        forward = self._streams if streaming else self._whole
+        values = forward.q_values(np.array(of_request, np.float32), np.array(rows, np.float32), may_shed=sheds)
         shed_value = values.pop()
         barred = hopeless(request, candidates, now=now)
         values = [NEVER if position in barred else value for position, value in zip(positions, values, strict=True)]
@@ -75,13 +77,22 @@ class DqnPolicy:
         return {"decisions": self._decisions, "shed": self._sheds, "by_greedy": self._by_greedy}
 
 
+def _forward(checkpoint: Checkpoint) -> Forward:
+    return Forward(
+        checkpoint.parameters,
+        dueling=checkpoint.dueling,
+        chance=checkpoint.chance,
+        later_weight=checkpoint.later_weight,
+    )
+
+
 NEVER = float("-inf")
 NO_PROFILE = "a candidate has no profile"
 SHED = "refused for the sake of other requests, or because no model would answer in time"
 
 
 def shipped() -> DqnPolicy:
-    """With the checkpoint that comes with headway. Raises `CheckpointError`."""
+    """With the checkpoint that come with headway. Raises `CheckpointError`."""
     return DqnPolicy(read_checkpoint())
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from policies.dqn.checkpoint import Checkpoint, CheckpointError, write_checkpoint
-from policies.dqn.domain import Domain, DomainSettings, near
+from policies.dqn.domain import STREAMING, Domain, DomainSettings, near
 from policies.dqn.forward import shapes
 from policies.dqn.learner import Learner, LearnerSettings, Learnt
 from policies.dqn.network import NetworkSettings, QNetwork
@@ -32,6 +32,10 @@ STATE = "training.pt"
 """In the output folder: what resuming needs."""
 BEST = "best.safetensors"
 """In the output folder: the checkpoint of the best validation."""
+
+
+Point = tuple[int, float | None, float | None]
+"""Decisions, then the scores on the known and on the drawn workloads, of a validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,12 @@ class TrainSettings:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
 
 
+STREAMS = TrainSettings(
+    decisions=600_000, domain=STREAMING, validation=ValidationSettings(known=(), drawn=48), validate_every=25_000
+)
+"""For routes whose candidates all stream tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Told after every few hundred decisions."""
@@ -91,8 +101,7 @@ class Trained:
 
     checkpoint: Checkpoint
     best: Validation
-    curve: tuple[tuple[int, float, float], ...]
-    """(decisions, score on the known workloads, score on the drawn ones) of each validation."""
+    curve: tuple[Point, ...]
 
 
 def train(  # noqa: PLR0915 - to be read from top to bottom
@@ -119,7 +128,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     if state is not None:
         settings = settings_from(state["settings"])
     done = 0 if state is None else int(state["decisions"])
-    curve: list[tuple[int, float, float]] = [] if state is None else [tuple(point) for point in state["curve"]]
+    curve: list[Point] = [] if state is None else [tuple(point) for point in state["curve"]]
     best = None if state is None else Validation(*state["best"])
 
     source = (lambda generator: near(tuple(workloads), generator)) if workloads else Domain(settings.domain, candidates)
@@ -139,7 +148,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
     if state is not None:
         learner.load(state["learner"])
         replay.load(state["replay"])
-    known, drawn = validation_runs(settings.validation, workloads=workloads, candidates=candidates)
+    known, drawn = validation_runs(settings.validation, settings.domain, workloads=workloads, candidates=candidates)
 
     out.mkdir(parents=True, exist_ok=True)
     writer = SummaryWriter(out / "tensorboard", purge_step=done)
@@ -176,9 +185,7 @@ def train(  # noqa: PLR0915 - to be read from top to bottom
             validations = [validate(partial(DqnPolicy, each), known, drawn) for each in tried]
             validation, candidate = max(zip(validations, tried, strict=True), key=lambda pair: pair[0].score)
             curve.append((done, validation.known, validation.drawn))
-            writer.add_scalar("validation/known", validation.known, done)
-            writer.add_scalar("validation/drawn", validation.drawn, done)
-            writer.add_scalar("validation/later_weight", candidate.later_weight, done)
+            _log_validation(writer, done, validation, candidate.later_weight)
             if best is None or validation.score > best.score:
                 best = validation
                 write_checkpoint(replace(candidate, training=_sidecar(settings, done, best, curve, notes)))
@@ -242,6 +249,13 @@ def _log(
         writer.add_scalar(f"learner/{name}", float(np.mean([getattr(step, name) for step in learnt])), done)
 
 
+def _log_validation(writer: SummaryWriter, done: int, validation: Validation, later_weight: float) -> None:
+    for name, score in (("known", validation.known), ("drawn", validation.drawn)):
+        if score is not None:
+            writer.add_scalar(f"validation/{name}", score, done)
+    writer.add_scalar("validation/later_weight", later_weight, done)
+
+
 def _checkpoint(path: Path, network: QNetwork, settings: TrainSettings, done: int) -> Checkpoint:
     shape = settings.network
     wanted = shapes(shape.hidden, dueling=shape.dueling, chance=shape.chance)
@@ -256,17 +270,21 @@ def _sidecar(
     settings: TrainSettings,
     done: int,
     best: Validation,
-    curve: Sequence[tuple[int, float, float]],
+    curve: Sequence[Point],
     notes: dict[str, Any] | None,
 ) -> dict[str, Any]:
     return {
         "decisions": done,
         "settings": asdict(settings),
-        "validation": {"known": round(best.known, 5), "drawn": round(best.drawn, 5)},
-        "curve": [[decisions, round(known, 5), round(drawn, 5)] for decisions, known, drawn in curve],
+        "validation": {"known": _rounded(best.known), "drawn": _rounded(best.drawn)},
+        "curve": [[decisions, _rounded(known), _rounded(drawn)] for decisions, known, drawn in curve],
         "torch": torch.__version__,
         **(notes or {}),
     }
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 5)
 
 
 def _start_from(learner: Learner, start: Checkpoint) -> None:
@@ -284,7 +302,7 @@ def _write_state(
     replay: Replay,
     settings: TrainSettings,
     done: int,
-    curve: Sequence[tuple[int, float, float]],
+    curve: Sequence[Point],
     best: Validation,
 ) -> None:
     temporary = path.with_suffix(".tmp")

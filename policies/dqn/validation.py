@@ -1,8 +1,8 @@
 """Which parameters to keep: the score on workloads and seeds that are never trained on.
 
 Half of it is the shipped stable and unpredictable workloads on `SEEDS`, the same seeds that baselines are tuned on; the
-other half workloads drawn from the domain with generators of their own. The other shipped workloads, and the seeds that
-results are reported on, play no part.
+other half workloads drawn from the domain with generators of their own, and all of it for token streams, which those
+two are not. The other shipped workloads, and the seeds that results are reported on, play no part.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Run = tuple[Workload, int]
 class ValidationSettings:
     """How much is played. The noise of a score falls with the root of it."""
 
+    known: tuple[str, ...] = KNOWN
+    """Shipped workloads; none for token streams."""
     known_seconds: float = 150.0
     """Of each known workload: one round and a quarter of stable's rates."""
     drawn: int = 24
@@ -44,25 +46,30 @@ class ValidationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Scores, 0 to 1."""
+    """Scores, 0 to 1; None where nothing is played."""
 
-    known: float
-    drawn: float
+    known: float | None
+    drawn: float | None
 
     @property
     def score(self) -> float:
         """What parameters are kept by."""
-        return (self.known + self.drawn) / 2
+        scores = [score for score in (self.known, self.drawn) if score is not None]
+        return sum(scores) / len(scores)
 
 
 def validation_runs(
-    settings: ValidationSettings, *, workloads: Sequence[Workload] = (), candidates: Sequence[SimulatedCandidate] = ()
+    settings: ValidationSettings,
+    of: DomainSettings,
+    *,
+    workloads: Sequence[Workload] = (),
+    candidates: Sequence[SimulatedCandidate] = (),
 ) -> tuple[list[Run], list[Run]]:
     """Known and drawn ones. With `workloads`, those are the known ones; with `candidates`, the drawn ones have them."""
-    domain = Domain(DomainSettings(seconds=settings.drawn_seconds), candidates)
+    domain = Domain(replace(of, seconds=settings.drawn_seconds), candidates)
     known = [
         replace(workload, seconds=min(workload.seconds, settings.known_seconds))
-        for workload in workloads or [read_workload(name) for name in KNOWN]
+        for workload in workloads or [read_workload(name) for name in settings.known]
     ]
     drawn = [
         (domain(np.random.Generator(np.random.PCG64([STREAM_OF_DRAWN, place]))), STREAM_OF_DRAWN + place)
@@ -72,9 +79,11 @@ def validation_runs(
 
 
 def validate(make_policy: Callable[[], Policy], known: Sequence[Run], drawn: Sequence[Run]) -> Validation:
-    """Mean scores of a new policy for each run; of no runs, 0."""
+    """Mean scores of a new policy for each run. Raises ValueError where there is none."""
+    if not known and not drawn:
+        raise ValueError("nothing to validate on")
     means = [
-        float(np.mean([run(workload, make_policy(), seed).score for workload, seed in runs])) if runs else 0.0
+        float(np.mean([run(workload, make_policy(), seed).score for workload, seed in runs])) if runs else None
         for runs in (known, drawn)
     ]
     return Validation(*means)

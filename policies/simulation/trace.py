@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from policies.scheduling.base import PathEstimate
+from policies.scheduling.registry import make_scheduler
+from policies.scheduling.simulator import PACKET_BYTES, Job, simulate
 from policies.simulation.distribution import Values
 from policies.simulation.workload import Workload
 
@@ -61,10 +64,11 @@ def draw(workload: Workload, seed: int) -> Trace:
         deadline[own] = sent[own] + described.traffic.deadline_s
     bit_s = 0.0 if workload.network.rate is None else BITS / workload.network.rate
     factor = _delay_factor(workload, sent)
-    up = workload.network.up.draw(of_up, count) * factor + size * bit_s
+    delay = workload.network.up.draw(of_up, count) * factor
+    up = delay + size * bit_s + _waits(workload, sent, kind, deadline, size, delay)
     down = workload.network.down.draw(of_down, count) * factor
     order = np.argsort(sent + up, kind="stable")
-    known = _smoothed((up - size * bit_s)[order]) + (answer * bit_s)[order]
+    known = _smoothed(delay[order]) + (answer * bit_s)[order]
     return Trace(
         sent_at=sent[order].tolist(),
         arrived_at=(sent + up)[order].tolist(),
@@ -76,6 +80,40 @@ def draw(workload: Workload, seed: int) -> Trace:
         prompt_tokens=prompt[order].astype(int).tolist(),
         answer_tokens=tokens[order].astype(int).tolist(),
     )
+
+
+GRAIN_S = 0.01
+"""Of a shared link's time between two choices of who sends."""
+
+
+def _waits(
+    workload: Workload,
+    sent: Values,
+    kind: np.ndarray[tuple[int], np.dtype[np.intp]],
+    deadline: Values,
+    size: Values,
+    delay: Values,
+) -> Values:
+    """Seconds beside its own transfer that each request waits for others on a link that they share."""
+    network = workload.network
+    if network.rate is None or network.order is None:
+        return np.zeros(len(sent))
+    rate_bytes_s = network.rate / BITS
+    whole = np.maximum(1, size.astype(int))
+    jobs = []
+    for place, described in enumerate(kind.tolist()):
+        its = workload.classes[described].traffic
+        jobs.append(Job(sent[place], int(whole[place]), deadline[place], its.weight, its.priority, its.level))
+    way_s = float(delay.mean()) if len(delay) else 0.0
+    finished = simulate(
+        make_scheduler(network.order),
+        jobs,
+        rate=rate_bytes_s,
+        estimate=PathEstimate(rate_bytes_s, 2 * way_s, 2 * way_s),
+        packet_bytes=max(PACKET_BYTES, round(GRAIN_S * rate_bytes_s)),
+    )
+    left = np.array([finish.finished_at for finish in finished])
+    return np.maximum(0.0, left - sent - size / rate_bytes_s)
 
 
 def _kinds(workload: Workload, sent: Values, drawn: Values) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -42,7 +42,7 @@ class MixShift:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The way between clients and daemon. Every request meets its own delay."""
+    """The way between clients and daemon. Every request meets its own delay, and with `order` one queue for all."""
 
     up: Distribution
     """Seconds from the client to the daemon."""
@@ -50,6 +50,9 @@ class Network:
     """Seconds back, independent of the way up unless recorded together."""
     rate: float | None = None
     """Bits a second that one message travels at; None: its size does not count."""
+    order: str | None = None
+    """Of `policies.scheduling.registry`: requests share the rate, and wait for each other in this order. None: each
+    travels at the rate, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 
 from policies.profile_file import PROFILE_KEYS, profile_of, profile_path, read_profile
+from policies.scheduling.registry import SCHEDULERS
 from policies.simulation.arrivals import Arrivals, Diurnal, Flash, Mmpp, RecordedTimes, Stable, Unpredictable
 from policies.simulation.distribution import Constant, Distribution, Lognormal, Recorded, Uniform
 from policies.simulation.keys import Keys, WorkloadError
@@ -135,21 +136,25 @@ def _distribution(keys: Keys, key: str, default: float, *, above: float | None =
 def _network(keys: Keys) -> Network:
     if "network" not in keys:
         return Network(Constant(0.0), Constant(0.0))
-    allowed = ("delay", "up", "down", "rate", "kind", "median", "sigma", "low", "high", "file")
+    allowed = ("delay", "up", "down", "rate", "order", "kind", "median", "sigma", "low", "high", "file")
     network = keys.inside("network", allowed)
     rate = network.number("rate", above=0) if "rate" in network else None
+    order = network.word("order", None, tuple(SCHEDULERS)) if "order" in network else None
+    if order is not None and rate is None:
+        raise network.error("order", "needs a rate for requests to share")
     if "kind" in network:
-        whole = Keys({"network": {key: network.get(key) for key in network if key != "rate"}}, keys.file, "", None)
+        own = {key: network.get(key) for key in network if key not in {"rate", "order"}}
+        whole = Keys({"network": own}, keys.file, "", None)
         kind = network.word("kind", None, tuple(_DISTRIBUTIONS))
         if kind == "trace":
             columns = _columns(network, "file")
-            return Network(Recorded(columns[0]), Recorded(columns[-1]), rate)
+            return Network(Recorded(columns[0]), Recorded(columns[-1]), rate, order)
         delay = _distribution(whole, "network", 0.0)
-        return Network(delay, delay, rate)
+        return Network(delay, delay, rate, order)
     delay = _distribution(network, "delay", 0.0)
     up = _distribution(network, "up", 0.0) if "up" in network else delay
     down = _distribution(network, "down", 0.0) if "down" in network else delay
-    return Network(up, down, rate)
+    return Network(up, down, rate, order)
 
 
 def _columns(keys: Keys, key: str) -> list[tuple[float, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,8 @@ FROM = "A checkpoint to go on from, a .safetensors file; `default` is the shippe
 WORKLOAD = "A workload file to train and validate on instead of drawn workloads. May be repeated."
 PROFILE = "A model to draw traffic for, by its profile and quality, instead of drawn models. May be repeated."
 RESUME = "Go on with the training in --out, with its settings; --workload and --profile are to be given again."
-DECISIONS = "How many decisions to learn from; 1200000 unless resumed."
+STREAMS = "Draw token streams only, as the shipped checkpoint for routes whose candidates all stream was trained."
+DECISIONS = "How many decisions to learn from; 1200000 unless resumed, 600000 with --streams."
 
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,7 @@ def train(
     start: Annotated[str | None, typer.Option("--from", metavar="CHECKPOINT", help=FROM)] = None,
     workload: Annotated[list[str] | None, typer.Option(metavar="FILE", help=WORKLOAD)] = None,
     profile: Annotated[list[str] | None, typer.Option(metavar="FILE=QUALITY", help=PROFILE)] = None,
+    streams: Annotated[bool, typer.Option("--streams", help=STREAMS)] = False,  # noqa: FBT002
     decisions: Annotated[int | None, typer.Option(min=1, help=DECISIONS)] = None,
     seed: Annotated[int, typer.Option(min=0, help="What decides everything that is drawn.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help=RESUME)] = False,  # noqa: FBT002
@@ -75,10 +77,10 @@ def train(
         raise typer.BadParameter("goes on with its own parameters; --from doesn't go with it", param_hint="--resume")
     if workload and profile:
         raise typer.BadParameter("a workload has its own models; give one or the other", param_hint="--profile")
-    settings = training.TrainSettings(seed=seed)
-    settings = replace(settings, decisions=decisions or settings.decisions)
+    settings = training.STREAMS if streams else training.TrainSettings()
+    settings = replace(settings, seed=seed, decisions=decisions or settings.decisions)
     try:
-        checkpoint = None if start is None else read_checkpoint(None if start == "default" else start)
+        checkpoint = None if start is None else read_checkpoint(start)
         if checkpoint is not None:
             network = NetworkSettings(checkpoint.hidden, dueling=checkpoint.dueling, chance=checkpoint.chance)
             learner = replace(settings.learner, learning_rate=settings.learner.learning_rate * FINE)
@@ -153,6 +155,9 @@ def _result(trained: Trained, *, as_json: bool) -> str:
             "curve": trained.curve,
         }
         return json.dumps(content, indent=2)
-    points: Sequence[tuple[int, float, float]] = trained.curve
-    lines = [f"{decisions:>9} decisions: known {known:.4f}, drawn {drawn:.4f}" for decisions, known, drawn in points]
+    lines = [
+        f"{decisions:>9} decisions: "
+        + ", ".join(f"{name} {score:.4f}" for name, score in (("known", known), ("drawn", drawn)) if score is not None)
+        for decisions, known, drawn in trained.curve
+    ]
     return "\n".join([*lines, f"best {best.score:.4f}: {trained.checkpoint.path}"])

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.dqn.checkpoint import DEFAULT
+from policies.dqn.checkpoint import read_checkpoint
 from policies.profile import Profile
 from policies.selection.base import Arrivals, Candidate, Policy, Request
 from policies.selection.registry import POLICIES, POLICIES_WITH_ARGUMENT, make_policy
 
-ARGUMENTS = {"static": "model-1", "thresholds": "10,40", "dqn": str(DEFAULT)}
+ARGUMENTS = {"static": "model-1", "thresholds": "10,40", "dqn": str(read_checkpoint().path)}
 SPECS = [*POLICIES, *(f"{name}:{ARGUMENTS[name]}" for name in POLICIES_WITH_ARGUMENT)]
 
 profiles_st = st.builds(

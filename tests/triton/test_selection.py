@@ -17,7 +17,6 @@ import pytest_asyncio
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.aio import InferenceServerClient as Client
 
-from policies.dqn.checkpoint import DEFAULT
 from policies.profile import Profile
 from policies.profile_file import ProfileEntry, write_entries
 from policies.selection.base import Candidate
@@ -142,7 +141,7 @@ def candidates(stack: HeadwayStack) -> dict[str, Candidate]:
     [
         "greedy",
         "late",
-        pytest.param("dqn", marks=pytest.mark.skipif(not DEFAULT.exists(), reason="no checkpoint has been trained")),
+        "dqn",
     ],
 )
 async def test_the_large_model_answers_while_it_can_and_smaller_ones_in_a_burst(

@@ -5,17 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from policies.dqn.domain import Domain, DomainSettings, near
+from policies.dqn.domain import STREAMING, Domain, DomainSettings, near
 from policies.selection.greedy import Greedy
 from policies.simulation.run import run
 from policies.simulation.workload import Workload
 from policies.simulation.workload_file import read_workload
 
 
+def _drawn(seconds: float, count: int) -> list[Workload]:
+    domain, generator = Domain(DomainSettings(seconds=seconds)), np.random.default_rng(1)
+    return [domain(generator) for _ in range(count)]
+
+
 @pytest.fixture(scope="module")
 def drawn() -> list[Workload]:
-    domain, generator = Domain(DomainSettings(seconds=4.0)), np.random.default_rng(1)
-    return [domain(generator) for _ in range(150)]
+    return _drawn(4.0, 150)
 
 
 def test_it_covers_what_it_is_to_cover(drawn: list[Workload]) -> None:
@@ -51,6 +55,17 @@ def test_candidates_can_be_given() -> None:
         made = Domain(DomainSettings(seconds=2.0), own)(np.random.default_rng(4))
         assert made.candidates == own
         assert made.streaming == (name == "tokens")
+
+
+def test_token_streams_come_over_links_that_they_share() -> None:
+    generator = np.random.default_rng(6)
+    made = [Domain(replace(STREAMING, seconds=4.0))(generator) for _ in range(60)]
+    assert all(workload.streaming for workload in made)
+    orders = [workload.network.order for workload in made]
+    assert set(orders) == {None, "edf", "adaptive", "fcfs"}
+    assert 0.3 < np.mean([order is not None for order in orders]) < 0.7
+    assert all(workload.network.rate for workload in made if workload.network.order)
+    assert all(workload.network.order is None for workload in _drawn(4.0, 20))
 
 
 def test_near_changes_only_latencies_and_by_a_tenth_at_most() -> None:

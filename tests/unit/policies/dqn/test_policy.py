@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from policies.dqn.checkpoint import Checkpoint, CheckpointError
 from policies.dqn.policy import DqnPolicy
-from policies.profile import Profile
+from policies.profile import Profile, TokenProfile
 from policies.selection.base import Candidate, Request
 from tests.unit.policies.dqn.networks import checkpoint
 
@@ -20,10 +21,14 @@ REQUEST = Request("llm", "realtime", deadline_at=11.0)
 
 
 def constant(*, candidate: float, shed: float) -> DqnPolicy:
+    return DqnPolicy(constant_checkpoint(candidate=candidate, shed=shed))
+
+
+def constant_checkpoint(*, candidate: float, shed: float) -> Checkpoint:
     """A network whose values don't depend on what it sees."""
     zeros = {name: np.zeros_like(values) for name, values in checkpoint().parameters.items()}
     zeros["advantage.bias"][0], zeros["shed.bias"][0] = candidate, shed
-    return DqnPolicy(replace(checkpoint(), parameters=zeros))
+    return replace(checkpoint(), parameters=zeros)
 
 
 def test_the_highest_value_wins_and_all_are_told() -> None:
@@ -60,6 +65,22 @@ def test_without_a_profile_greedy_decides() -> None:
     choice = policy.choose(REQUEST, [replace(LARGE, profile=None), SMALL], now=10.0)
     assert (choice.candidate, choice.fallback, choice.scores) == (0, "a candidate has no profile", ())
     assert policy.log_data() == {"decisions": 1, "shed": 0, "by_greedy": 1}
+
+
+def test_where_all_candidates_stream_tokens_a_checkpoint_of_their_own_decides() -> None:
+    refuses, serves = (constant_checkpoint(candidate=candidate, shed=0.0) for candidate in (-1.0, 1.0))
+    policy = DqnPolicy(refuses, streams=serves)
+    tokens = replace(PROFILE, tokens=TokenProfile(1e-4, 0.01, ((1, 0.02), (4, 0.03)), max_sequences=4))
+    streaming = [replace(candidate, profile=tokens) for candidate in (LARGE, SMALL)]
+    assert policy.choose(REQUEST, streaming, now=10.0).candidate is not None
+    assert policy.choose(REQUEST, [streaming[0], SMALL], now=10.0).shed
+    assert policy.choose(REQUEST, [streaming[0], replace(SMALL, ready=False)], now=10.0).candidate == 0
+    assert policy.choose(REQUEST, [LARGE, SMALL], now=10.0).shed
+
+
+def test_two_checkpoints_see_the_same() -> None:
+    with pytest.raises(CheckpointError, match="its features are not those of"):
+        DqnPolicy(checkpoint(), streams=replace(checkpoint(), without=("network",)))
 
 
 @pytest.mark.slow

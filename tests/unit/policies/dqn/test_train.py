@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from policies.dqn.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from policies.dqn.domain import STREAMING
 from policies.dqn.network import NetworkSettings
 from policies.dqn.policy import DqnPolicy
-from policies.dqn.train import BEST, STATE, Progress, TrainSettings, settings_from, train
+from policies.dqn.train import BEST, STATE, STREAMS, Progress, TrainSettings, settings_from, train
 from policies.dqn.validation import ValidationSettings, validate, validation_runs
 from policies.selection.features import CANDIDATE_FEATURES
 from policies.simulation.workload_file import read_workload
@@ -33,7 +34,7 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(tmp_path: Path) -> None:
     trained = train(SETTINGS, tmp_path, workloads=[WORKLOAD], notes={"commit": "abc"}, report=told.append)
     read = read_checkpoint(tmp_path / BEST)
     assert [point[0] for point in trained.curve] == [160, 320]
-    assert trained.best.known == max(point[1] for point in trained.curve)
+    assert trained.best.known == max(point[1] or 0.0 for point in trained.curve)
     assert (read.hidden, read.training["commit"]) == (8, "abc")
     assert settings_from(read.training["settings"]) == SETTINGS
     assert (tmp_path / STATE).exists()
@@ -55,8 +56,18 @@ def test_the_weight_of_what_comes_after_is_the_one_that_validates_best(tmp_path:
     trained = train(still, tmp_path, workloads=[WORKLOAD], start=replace(start, parameters=parameters))
     best = read_checkpoint(tmp_path / BEST)
     assert best.later_weight == 0.0
-    known, _ = validation_runs(tried, workloads=[WORKLOAD])
-    assert trained.best.known > validate(lambda: DqnPolicy(replace(best, later_weight=1.0)), known, []).known
+    known, _ = validation_runs(tried, still.domain, workloads=[WORKLOAD])
+    assert trained.best.score > validate(lambda: DqnPolicy(replace(best, later_weight=1.0)), known, []).score
+
+
+def test_token_streams_are_validated_on_what_is_drawn_alone(tmp_path: Path) -> None:
+    alone = replace(STREAMS.validation, drawn=1, drawn_seconds=1.0)
+    trained = train(replace(SETTINGS, domain=STREAMS.domain, validation=alone), tmp_path)
+    read = read_checkpoint(tmp_path / BEST)
+    assert trained.best.known is None
+    assert trained.best.score == trained.best.drawn
+    assert read.training["validation"]["known"] is None
+    assert settings_from(read.training["settings"]).domain == STREAMING
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -42,6 +42,23 @@ def test_sizes_take_time_on_a_link_with_a_rate() -> None:
     assert trace.size_bytes == [1000]
 
 
+def test_requests_wait_for_each_other_on_a_link_that_they_share() -> None:
+    # A tenth of a second each; they are sent together, and what is due first was sent last.
+    kinds = tuple(
+        RequestClass(TrafficClass(name, deadline_s), 1.0, size=Constant(1000))
+        for name, deadline_s in (("a", 1), ("b", 2))
+    )
+    network = Network(Constant(0.1), Constant(0.2), rate=80_000, order="edf")
+    shared = draw(world([0.0, 0.001, 0.002, 0.003, 5.0], classes=kinds, network=network), 3)
+    ways = [arrived - sent for sent, arrived in zip(shared.sent_at, shared.arrived_at, strict=True)]
+    assert shared.arrived_at[:4] == pytest.approx([0.2, 0.3, 0.4, 0.5])
+    assert ways[-1] == pytest.approx(0.2)
+    assert shared.deadline_at[1:4] == sorted(shared.deadline_at[1:4])
+    assert shared.known_way_back_s == pytest.approx([0.1] * 5)  # what they waited is no way
+    alone = draw(world([0.0, 0.001, 0.002, 0.003, 5.0], classes=kinds, network=replace(network, order=None)), 3)
+    assert alone.arrived_at == pytest.approx([0.2, 0.201, 0.202, 0.203, 5.2])
+
+
 def test_the_mix_shifts() -> None:
     kinds = tuple(RequestClass(TrafficClass(name, 1.0), share) for name, share in (("a", 3.0), ("b", 1.0)))
     shifts = (MixShift(50.0, (("b", 1.0),)),)

@@ -10,7 +10,7 @@ import pytest
 from policies.simulation.arrivals import Flash, Mmpp, RecordedTimes, Stable, Unpredictable
 from policies.simulation.distribution import Constant, Lognormal, Recorded, Uniform
 from policies.simulation.keys import WorkloadError
-from policies.simulation.workload import Event, MixShift
+from policies.simulation.workload import Event, MixShift, Network
 from policies.simulation.workload_file import parse_workload, read_workload, shipped_workloads
 
 FILE = Path("w.yaml")
@@ -87,6 +87,8 @@ def test_everything_in_the_file_is_in_the_record() -> None:
         ("mix/0/shares", {"c": 1}, r"mix\[0\]\.shares\.c: unknown key"),
         ("mix/0/shares", {"a": 0}, r"mix\[0\]\.shares: no class has a share"),
         ("network", {"dely": 1}, r"network\.dely: unknown key; did you mean delay"),
+        ("network", {"rate": 1e6, "order": "efd"}, r"network\.order: 'efd' is not a name of .*did you mean edf"),
+        ("network", {"order": "edf"}, r"network\.order: needs a rate for requests to share"),
         ("network", {"kind": "uniform", "low": 2, "high": 1}, r"network\.low: 2 is above high"),
         ("network", {"kind": "trace", "file": "none.csv"}, r"network\.file: none\.csv: .*No such file"),
     ],
@@ -106,7 +108,9 @@ def test_what_does_not_fit_is_refused_by_file_and_key(path: str, value: object, 
 )
 def test_networks(network: dict[str, Any], up: object, down: object) -> None:
     workload = parse_workload(changed("network", {**network, "rate": 5e6}), FILE)
-    assert (workload.network.up, workload.network.down, workload.network.rate) == (up, down, 5e6)
+    assert workload.network == Network(up, down, 5e6)
+    shared = parse_workload(changed("network", {**network, "rate": 5e6, "order": "adaptive"}), FILE)
+    assert shared.network == Network(up, down, 5e6, "adaptive")
 
 
 @pytest.mark.parametrize(

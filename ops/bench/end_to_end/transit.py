@@ -1,6 +1,6 @@
 """How requests cross the link, for the simulator: served packet by packet in the scheduler's order.
 
-Pure and without feedback: the link takes what its congestion controller would have it take on average, whoever waits.
+Pure and without feedback: the link takes what its congestion controller would have it take, whoever waits.
 The way back is not scheduled; a token is a packet or less, and all of them together take a tenth of the link.
 """
 
@@ -11,11 +11,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ops.bench.end_to_end.window import RULES, SEGMENT_BYTES, Window
 from ops.bench.network.grid import Row
 from ops.link import Direction, LinkSettings
 from policies.scheduling.base import PathEstimate
 from policies.scheduling.registry import make_scheduler
-from policies.scheduling.simulator import Job, simulate
+from policies.scheduling.simulator import Job, Rate, simulate
 from policies.simulation.trace import Trace, draw
 from policies.simulation.workload import Workload
 from policies.traffic import TrafficClass
@@ -30,15 +31,6 @@ RELAY_S = 0.004
 """What proxy and daemon add, each way, where cores are free: a bare grpc.aio hop takes 0.75 ms (facts of the machine),
 headway's about two of them on the way up, and a message passes four processes."""
 
-MATHIS = math.sqrt(3 / 2)
-"""Packets in flight of a loss-based sender at loss p are this over √p (Mathis et al., 1997, and RFC 5681's halving).
-Cubic's own window, 1.054 (RTT/p)^¾, is below that here, and then it is to behave like reno (RFC 9438, 4.3 and 5.1).
-At 5 Mbit/s, 100 ms and 0.5 % that is 0.39 of the link; a long transfer took 0.35 to 0.44 of it by reno and cubic, QUIC
-and TCP, and at 2 % 0.17 to 0.19 (0.19): `python -m ops.bench congestion`."""
-
-SEGMENT_BYTES = 1400
-LOSS_BASED = ("reno", "cubic")
-
 
 def settings_at(link: LinkSettings, at_s: float) -> LinkSettings:
     """The requests' direction of a link at a time after its start."""
@@ -49,20 +41,42 @@ def settings_at(link: LinkSettings, at_s: float) -> LinkSettings:
     return replace(found, changes=())
 
 
-def rate_bytes_s(link: LinkSettings, column: Row) -> float:
-    """What requests' bytes get of a link on average, whoever sends them."""
-    rate = link.rate_bits_s / 8 * PAYLOAD_SHARE * (1 - link.loss)
-    if column.congestion_control in LOSS_BASED and link.loss > 0 and link.delay_s > 0:
-        rate = min(rate, SEGMENT_BYTES * MATHIS / math.sqrt(link.loss) / (2 * link.delay_s))
-    return rate
+def _at(link: LinkSettings) -> Callable[[float], LinkSettings]:
+    if link.changes:
+        return lambda at_s: settings_at(link, at_s)
+    always = settings_at(link, 0.0)
+    return lambda _: always
+
+
+def rate_bytes_s(link: LinkSettings) -> float:
+    """What requests' bytes get of a link at most."""
+    return link.rate_bits_s / 8 * PAYLOAD_SHARE * (1 - link.loss)
+
+
+def _rate(link: LinkSettings, column: Row, luck: random.Random) -> Rate:
+    """What the column's congestion controller gets of it: as much as there is, or what losses leave its window."""
+    there = _at(link)
+    rules = RULES.get(column.congestion_control)
+    if rules is not None and any(there(at_s).loss > 0 for at_s in (0.0, *(change.at_s for change in link.changes))):
+        # The kernel acknowledges at once; over QUIC the ends take part in each round trip.
+        relay_s = 2 * RELAY_S if column.transport == "quic" else 0.0
+        return Window(rules, there, luck, share=PAYLOAD_SHARE, relay_s=relay_s)
+    return lambda now: rate_bytes_s(there(now))
 
 
 def crossed(
-    workload: Workload, classes: Mapping[str, TrafficClass], link: LinkSettings, column: Row, seed: int
+    workload: Workload,
+    classes: Mapping[str, TrafficClass],
+    link: LinkSettings,
+    column: Row,
+    seed: int,
+    *,
+    window: int = 0,
 ) -> Trace:
     """The workload's trace of a seed, with the times at which requests reach the daemon over this link.
 
-    A lost packet comes a round trip later, and the request with it; over TCP so do the requests behind it.
+    `window` is the number of a draw of what a loss-based congestion controller gets. A lost packet comes a round trip
+    later, and the request with it; over TCP so do the requests behind it.
     """
     drawn = draw(workload, seed)
     jobs = []
@@ -71,21 +85,21 @@ def crossed(
         size = drawn.size_bytes[place] + HEADERS_BYTES
         jobs.append(Job(sent_at, size, drawn.deadline_at[place], kind.weight, kind.priority, kind.level))
 
-    def rate(now: float) -> float:
-        return rate_bytes_s(settings_at(link, now), column)
+    there = _at(link)
+    rate = _rate(link, column, random.Random(f"window {seed} {window}"))
 
     def path(now: float) -> PathEstimate:
-        delay_s = settings_at(link, now).delay_s
+        delay_s = there(now).delay_s
         return PathEstimate(rate(now), 2 * delay_s, 2 * delay_s)
 
-    left = _fifo(jobs, rate) if column.scheduler is None else _scheduled(column.scheduler, jobs, rate, path, link)
+    left = _fifo(jobs, rate) if column.scheduler is None else _scheduled(column.scheduler, jobs, rate, path)
     luck = random.Random(f"transit {seed}")
     arrived = []
     for job, left_at in zip(jobs, left, strict=True):
-        there = settings_at(link, left_at)
+        met = there(left_at)
         packets = math.ceil(job.size_bytes / SEGMENT_BYTES)
-        lost = luck.random() < 1 - (1 - there.loss) ** packets
-        arrived.append(left_at + there.delay_s * (3 if lost else 1) + RELAY_S)
+        lost = luck.random() < 1 - (1 - met.loss) ** packets
+        arrived.append(left_at + met.delay_s * (3 if lost else 1) + RELAY_S)
     if column.transport == "tcp":
         arrived = _in_order(arrived, left)
     return _reordered(drawn, arrived, link)
@@ -94,19 +108,15 @@ def crossed(
 def _scheduled(
     name: str,
     jobs: Sequence[Job],
-    rate: Callable[[float], float],
+    rate: Rate,
     path: Callable[[float], PathEstimate],
-    link: LinkSettings,
 ) -> list[float]:
     """When the last byte of each has left, in the order of one of headway's schedulers."""
-    steady = not link.changes
-    finished = simulate(
-        make_scheduler(name), jobs, rate=rate(0.0) if steady else rate, estimate=path(0.0) if steady else path
-    )
+    finished = simulate(make_scheduler(name), jobs, rate=rate, estimate=path)
     return [finish.finished_at for finish in finished]
 
 
-def _fifo(jobs: Sequence[Job], rate: Callable[[float], float]) -> list[float]:
+def _fifo(jobs: Sequence[Job], rate: Rate) -> list[float]:
     """The same through a kernel's send buffer, which takes megabytes at once and knows of no deadlines."""
     left = [0.0] * len(jobs)
     now = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from policies.simulation.arrivals import Flash, Mmpp, RecordedTimes, Stable, Unpredictable
-from policies.simulation.distribution import Constant, Lognormal, Recorded, Uniform
+from policies.simulation.distribution import Constant, Distribution, Lognormal, Recorded, Uniform
 from policies.simulation.keys import WorkloadError
 from policies.simulation.workload import Event, MixShift, Network
 from policies.simulation.workload_file import parse_workload, read_workload, shipped_workloads
@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused_by_file_and_key(path: str, value: object, 
         ({"up": 0.1, "down": 0.2}, Constant(0.1), Constant(0.2)),
     ],
 )
-def test_networks(network: dict[str, Any], up: object, down: object) -> None:
+def test_networks(network: dict[str, Any], up: Distribution, down: Distribution) -> None:
     workload = parse_workload(changed("network", {**network, "rate": 5e6}), FILE)
     assert workload.network == Network(up, down, 5e6)
     shared = parse_workload(changed("network", {**network, "rate": 5e6, "order": "adaptive"}), FILE)

@@ -21,8 +21,8 @@ from policies.selection.features import CANDIDATE_FEATURES, GROUPS, REQUEST_FEAT
 
 FORMAT = 1
 """Of the sidecar."""
-SHIPPED = ("default",)
-"""Those that come with headway."""
+SHIPPED = ("default", "streams")
+"""Those that come with headway: for any route, and for routes whose candidates all stream tokens."""
 
 
 class CheckpointError(ValueError):

@@ -23,7 +23,7 @@ class DqnPolicy:
     best there is; `Choice.scores` has them, shed last, with -inf for what could not be chosen. The network knows no
     candidate without a profile: while one of those may be chosen, greedy by slack decides. Cost: one pass through the
     network, which grows with the candidates. With `streams`, a second checkpoint on the same features, that one decides
-    where all candidates that may be chosen stream tokens.
+    where the request is for a stream and all candidates that may be chosen stream tokens.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, streams: Checkpoint | None = None, name: str = "dqn") -> None:
@@ -55,8 +55,8 @@ class DqnPolicy:
         if len(positions) < len(rows):
             rows = [rows[position] for position in positions]
         sheds = may_shed(request, candidates, now=now)
-        streaming = all(profile is not None and profile.tokens is not None for profile in profiles)
-        forward = self._streams if streaming else self._whole
+        streams = request.streaming and all(profile is not None and profile.tokens is not None for profile in profiles)
+        forward = self._streams if streams else self._whole
         values = forward.q_values(np.array(of_request, np.float32), np.array(rows, np.float32), may_shed=sheds)
         shed_value = values.pop()
         barred = hopeless(request, candidates, now=now)
@@ -92,8 +92,8 @@ SHED = "refused for the sake of other requests, or because no model would answer
 
 
 def shipped() -> DqnPolicy:
-    """With the checkpoint that come with headway. Raises `CheckpointError`."""
-    return DqnPolicy(read_checkpoint())
+    """With the checkpoints that come with headway. Raises `CheckpointError`."""
+    return DqnPolicy(read_checkpoint(), streams=read_checkpoint("streams"))
 
 
 def from_file(file: str) -> DqnPolicy:

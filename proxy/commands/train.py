@@ -32,10 +32,12 @@ runs/mine`: the shipped checkpoint, on to your own models under drawn traffic
 
 `headway train --from default --workload monday.yaml --decisions 200000 --out runs/mine`: likewise, on to your traffic
 
+`headway train --streams --seed 2 --out runs/mine`: as the shipped checkpoint for token streams was made
+
 Then `policy: dqn:runs/mine/best.safetensors` in the route. `tensorboard --logdir runs/mine` shows the curves."""
 
 OUT = "Where the checkpoint, the log and the state go; made if need be."
-FROM = "A checkpoint to go on from, a .safetensors file; `default` is the shipped one."
+FROM = "A checkpoint to go on from, a .safetensors file; `default` and `streams` are the shipped ones."
 WORKLOAD = "A workload file to train and validate on instead of drawn workloads. May be repeated."
 PROFILE = "A model to draw traffic for, by its profile and quality, instead of drawn models. May be repeated."
 RESUME = "Go on with the training in --out, with its settings; --workload and --profile are to be given again."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from policies.dqn.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from policies.dqn.checkpoint import SHIPPED, CheckpointError, read_checkpoint, write_checkpoint
 from tests.unit.policies.dqn.networks import checkpoint
 
 
@@ -67,6 +67,14 @@ def test_a_sidecar_that_does_not_fit_is_refused(file: Path, values: dict[str, ob
     change(file, **values)
     with pytest.raises(CheckpointError, match=says):
         read_checkpoint(file)
+
+
+def test_the_shipped_ones_are_named() -> None:
+    whole, streams = (read_checkpoint(name) for name in SHIPPED)
+    assert read_checkpoint().path == whole.path
+    assert (whole.path.stem, streams.path.stem) == ("default", "streams")
+    assert whole.without == streams.without
+    assert streams.training["settings"]["domain"]["streams"] == 1.0
 
 
 def test_a_missing_or_corrupt_file_is_refused(file: Path) -> None:

@@ -72,10 +72,12 @@ def test_where_all_candidates_stream_tokens_a_checkpoint_of_their_own_decides() 
     policy = DqnPolicy(refuses, streams=serves)
     tokens = replace(PROFILE, tokens=TokenProfile(1e-4, 0.01, ((1, 0.02), (4, 0.03)), max_sequences=4))
     streaming = [replace(candidate, profile=tokens) for candidate in (LARGE, SMALL)]
-    assert policy.choose(REQUEST, streaming, now=10.0).candidate is not None
-    assert policy.choose(REQUEST, [streaming[0], SMALL], now=10.0).shed
-    assert policy.choose(REQUEST, [streaming[0], replace(SMALL, ready=False)], now=10.0).candidate == 0
-    assert policy.choose(REQUEST, [LARGE, SMALL], now=10.0).shed
+    stream = replace(REQUEST, streaming=True)
+    assert policy.choose(stream, streaming, now=10.0).candidate is not None
+    assert policy.choose(stream, [streaming[0], SMALL], now=10.0).shed
+    assert policy.choose(stream, [streaming[0], replace(SMALL, ready=False)], now=10.0).candidate == 0
+    assert policy.choose(stream, [LARGE, SMALL], now=10.0).shed
+    assert policy.choose(REQUEST, streaming, now=10.0).shed
 
 
 def test_two_checkpoints_see_the_same() -> None:

@@ -16,3 +16,19 @@ def list_of(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
 
     read.__name__ = f"comma-separated {kind.__name__}"
     return read
+
+
+SEEDS = "N|N-M,…"
+"""What `seeds` reads, for `--help`."""
+
+
+def seeds(text: str) -> list[int]:
+    """Reads `1,2,6-9`, for argparse. Raises ValueError where that is no number or a range is empty."""
+    found: list[int] = []
+    for item in text.split(","):
+        first, _, last = item.rpartition("-") if item[1:].count("-") else (item, "", item)
+        some = range(int(first), int(last) + 1)
+        if not some:
+            raise ValueError(f"{item} has nothing in it")
+        found.extend(some)
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ops.bench import report
-from ops.bench.arguments import list_of
+from ops.bench.arguments import SEEDS, seeds
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.congestion import grid, plots
 from ops.bench.congestion.figures import metrics
@@ -38,7 +38,7 @@ Journals = Mapping[str, Journal[Cell]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
     parser.add_argument("--parts", type=_parts, default=grid.PARTS, metavar="NAME,…", help=", ".join(grid.PARTS))
-    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--seeds", type=seeds, metavar=SEEDS)
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link"
     )

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ops.bench import report
-from ops.bench.arguments import list_of
+from ops.bench.arguments import SEEDS, list_of, seeds
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.end_to_end import grid, plots, timeline
 from ops.bench.end_to_end.grid import Cell
@@ -56,13 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link and Triton"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--seeds", type=seeds, metavar=SEEDS)
     parser.add_argument("--policies", type=list_of(str), metavar="NAME,…")
     parser.add_argument(
         "--only", type=list_of(str), metavar="TEXT,…", help="columns whose name has one of these: quic/edf, bbr, tcp"
     )
     parser.add_argument("--again", action="store_true", help="measure those anew that were short of CPU time")
     parser.add_argument("--show", action="store_true", help="measure nothing; tables and pictures of what is there")
+    parser.add_argument(
+        "--simulated",
+        action="store_true",
+        help="the simulator's figures alone: no link, no Triton, seconds for many seeds",
+    )
     parser.add_argument(
         "--with",
         dest="published",
@@ -83,16 +88,46 @@ def _over(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 async def run(arguments: argparse.Namespace, console: Console, out: Path) -> report.Report:
-    """Measure, show, draw, and return the report. Raises `ScenarioError`."""
+    """Measure or simulate, show, draw, and return the report. Raises `ScenarioError`."""
     scenario = read_scenario(arguments.scenario or SHIPPED_SCENARIO, quick=arguments.quick, over=_over(arguments))
     if arguments.jobs < 1:
         raise ScenarioError(f"--jobs: {arguments.jobs} is not a number of cells")
-    if not arguments.show:
+    if not (arguments.show or arguments.simulated):
         _check_machine()
     columns, unavailable = _columns(scenario, arguments.only or [""])
     for name, reason in unavailable.items():
         console.print(f"left out: {name}: {reason}", highlight=False, markup=False)
     wanted = grid.cells(scenario, columns)
+    if arguments.simulated:
+        entries, notes = _simulated(scenario, wanted, console), {"simulated": True}
+    else:
+        entries, notes = await _measured(arguments, scenario, wanted, console, out)
+    found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
+    said = verdicts(entries, found)
+    print_tables(found, columns, said, console)
+    own = [entry for entry in entries if "outcomes" in entry]  # request by request, which published cells have not
+    pictures = [*plots.draw(scenario, own, found, out), *timeline.draw(scenario, own, out)] if entries else []
+    for file in pictures:
+        console.print(f"picture: {file}", highlight=False, markup=False)
+    return report.Report(
+        "end_to_end",
+        dict(scenario.source),
+        cells=[{key: value for key, value in entry.items() if key not in SHARED} for entry in entries],
+        summary=found,
+        notes={"unavailable": unavailable, "verdicts": said, **notes},
+    )
+
+
+def _simulated(scenario: EndToEndScenario, wanted: Sequence[Cell], console: Console) -> list[dict[str, Any]]:
+    """The wanted cells with the simulator's figures for what would be measured."""
+    there = _by_simulator(scenario, wanted, console)
+    return [{**cell.as_json(), "metrics": figures} for cell, figures in zip(wanted, there, strict=True)]
+
+
+async def _measured(
+    arguments: argparse.Namespace, scenario: EndToEndScenario, wanted: Sequence[Cell], console: Console, out: Path
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The wanted cells, those that are not there measured first; and what the results say of the measuring."""
     journal = Journal(
         out / "cells.jsonl", fingerprint=scenario.fingerprint(), cell_of=grid.cell_of, fresh=arguments.fresh
     )
@@ -112,13 +147,6 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
         run_one = functools.partial(_run, scenario=scenario, certificates=certificates, directory=Path(name), out=out)
         await visit.all(todo, run_one, jobs=arguments.jobs)
     entries = _entries(scenario, wanted, there, console)
-    found = summarise(entries, list(scenario.workloads), scenario.policies, columns)
-    said = verdicts(entries, found)
-    print_tables(found, columns, said, console)
-    own = [entry for entry in entries if "outcomes" in entry]  # request by request, which published cells have not
-    pictures = [*plots.draw(scenario, own, found, out), *timeline.draw(scenario, own, out)] if entries else []
-    for file in pictures:
-        console.print(f"picture: {file}", highlight=False, markup=False)
     short = [str(grid.cell_of(entry)) for entry in entries if starved(entry)]
     if short:
         console.print(
@@ -128,20 +156,8 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
             style="yellow",
         )
     failed = visit.tell_failed()
-    notes = {
-        "unavailable": unavailable,
-        "verdicts": said,
-        "starved": short,
-        "failed": failed,
-        "commits": sorted({str(entry["commit"]) for entry in entries}),
-    }
-    return report.Report(
-        "end_to_end",
-        dict(scenario.source),
-        cells=[{key: value for key, value in entry.items() if key not in SHARED} for entry in entries],
-        summary=found,
-        notes=notes,
-    )
+    commits = sorted({str(entry["commit"]) for entry in entries})
+    return entries, {"starved": short, "failed": failed, "commits": commits}
 
 
 def published(file: Path, scenario: EndToEndScenario) -> dict[Cell, Entry]:
@@ -152,6 +168,8 @@ def published(file: Path, scenario: EndToEndScenario) -> dict[Cell, Entry]:
         cells = {grid.cell_of(entry): entry for entry in content["cells"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScenarioError(f"--with: {file} is not a results file of this experiment: {error!r}") from error
+    if content.get("simulated"):
+        raise ScenarioError(f"--with: the cells of {file} were simulated, not measured")
     if settings != settings_of(json.loads(json.dumps(scenario.source))):
         raise ScenarioError(f"--with: the cells of {file} have other settings than this scenario")
     return cells
@@ -200,11 +218,19 @@ def _entries(
         entry.get("metrics") or metrics(outcomes_of(entry), scenario.workloads[cell.workload])
         for cell, entry in zip(cells, entries, strict=True)
     ]
+    simulations = _by_simulator(scenario, cells, console)
+    return [
+        {**entry, "metrics": with_simulated(real, its)}
+        for entry, real, its in zip(entries, figures, simulations, strict=True)
+    ]
+
+
+def _by_simulator(scenario: EndToEndScenario, cells: Sequence[Cell], console: Console) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{}] * len(cells)
     processes = min(os.cpu_count() or 1, 1 + len(cells) // CELLS_A_PROCESS)
     runs = in_parallel(functools.partial(simulated, scenario), cells, processes=processes)
     for place, its in track(runs, "the simulator", len(cells), console=console, transient=True):
-        found[place] = {**entries[place], "metrics": with_simulated(figures[place], its)}
+        found[place] = its
     return found
 
 

@@ -67,7 +67,8 @@ def scores(scenario: EndToEndScenario, summary: Sequence[Entry], control: str) -
         + (" and 95 % interval" if seeds > 1 else "")
     )
     handles: list[Any] = [Patch(color=COLOURS[column.scheduler], label=heading(column)) for column in columns]
-    handles.append(Line2D([], [], color="black", linewidth=1.2, label="simulator"))
+    if any(entry["mean"].get("simulated") for entry in own):
+        handles.append(Line2D([], [], color="black", linewidth=1.2, label="simulator"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 

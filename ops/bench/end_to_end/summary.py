@@ -62,7 +62,7 @@ def summarise(
     return found
 
 
-def paired(one: BySeed, other: BySeed, of: Callable[[float, float], float]) -> dict[str, float | int | None] | None:
+def paired(one: BySeed, other: BySeed, of: Callable[[float, float], float]) -> dict[str, Any] | None:
     """A figure of both scores over the seeds that both have; None where there is none."""
     both = sorted(one.keys() & other.keys())
     found = spread([of(one[seed]["metrics"]["score"], other[seed]["metrics"]["score"]) for seed in both])

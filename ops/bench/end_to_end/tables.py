@@ -34,11 +34,16 @@ def print_tables(
                 highlight=False,
             )
             console.print(_table(own, there, _scores(own)))
-            console.print("  the simulator's score less that, in points", highlight=False)
-            console.print(_table(own, there, points_off))
+            if any(entry["mean"].get("simulated") for entry in own):
+                console.print("  the simulator's score less that, in points", highlight=False)
+                console.print(_table(own, there, points_off))
             if (verdict := verdicts.get(f"{workload}/{control}")) is not None:
                 for line in sentences(verdict):
                     console.print(f"  {line}", highlight=False, markup=False)
+
+
+CLOSEST = 4
+"""Cells that are named beside the best one."""
 
 
 def score(entry: Entry) -> str:
@@ -60,7 +65,14 @@ def heading(column: Row) -> str:
 
 def sentences(verdict: Mapping[str, Any]) -> list[str]:
     """A verdict in words."""
-    found = [f"best: {verdict['best']['cell']}, {verdict['best']['score']:.3f}"]
+    best = verdict["best"]
+    found = [f"best: {best['cell']}, {best['score']:.3f}"]
+    if best["not_outside"]:
+        rest = [f"{cell} ({less['mean']:+.3f} ±{less['ci95']:.3f})" for cell, less in best["not_outside"].items()]
+        found.append(
+            f"seed by seed outside the interval ahead of {best['others'] - len(rest)} of {best['others']} others; "
+            f"closest of the rest: {', '.join(rest[:CLOSEST])}"
+        )
     if (ratio := verdict["to_tcp"]) is not None:
         found.append(f"dqn over TLS/TCP: {ratio:.2f} times dqn by it")
     if (ratio := verdict["to_static"]) is not None:

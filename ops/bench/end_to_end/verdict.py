@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops.bench.end_to_end.grid import column_of
-from ops.bench.end_to_end.summary import by_key, paired, ratio
+from ops.bench.end_to_end.summary import BySeed, Key, by_key, paired, ratio
 from ops.bench.network.grid import Row
 
 Entry = Mapping[str, Any]
@@ -21,8 +21,9 @@ CLOSE = 0.05
 def verdicts(entries: Sequence[Entry], summary: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """By workload and congestion control of its QUIC columns; what cannot be said of the cells that are there is None.
 
-    `best`: the cell of the highest mean score. `to_tcp`, `to_static`: the score of `dqn` with `adaptive` (with `edf` in
-    a table without that) over that of `dqn` by TLS/TCP, and over that of the best static model with `rr`.
+    `best`: the cell of the highest mean score; of how many `others`, and which of them it is not ahead of outside the
+    interval, seed by seed: by how much it is, closest first. `to_tcp`, `to_static`: the score of `dqn` with `adaptive`
+    (with `edf` in a table without that) over that of `dqn` by TLS/TCP, and of the best static model with `rr`.
     `behind_tcp`, `behind_edf`: QUIC cells that are not above TLS/TCP in the mean, cells of `adaptive` that are below
     `edf` outside the interval. `simulated`: how many cells the simulator's mean is within `CLOSE` of, of how many, and
     the one that it is off most.
@@ -56,7 +57,7 @@ def _verdict(table: Sequence[Entry], entries: Sequence[Entry], workload: str, co
     off = [entry for entry in table if entry["mean"].get("simulated_minus_real") is not None]
     worst = max(off, key=lambda entry: abs(entry["mean"]["simulated_minus_real"]), default=None)
     return {
-        "best": {"cell": name_of(best), "score": _score(best)},
+        "best": {"cell": name_of(best), "score": _score(best), **_ahead(best, table, grouped)},
         "static": static,
         **{name: ratio(subject, rival) for name, rival in rivals.items()},
         **{f"{name}_less": paired(subject, rival, lambda one, other: one - other) for name, rival in rivals.items()},
@@ -80,6 +81,23 @@ def _verdict(table: Sequence[Entry], entries: Sequence[Entry], workload: str, co
             else {"cell": name_of(worst), "simulated_minus_real": worst["mean"]["simulated_minus_real"]},
         },
     }
+
+
+def _ahead(best: Entry, table: Sequence[Entry], grouped: Mapping[Key, BySeed]) -> dict[str, Any]:
+    less = {}
+    for entry in table:
+        found = paired(grouped[_key(best)], grouped[_key(entry)], lambda one, other: one - other)
+        if entry is not best and found is not None and found["ci95"] is not None:
+            less[name_of(entry)] = found
+    inside = [name for name, found in less.items() if found["mean"] <= found["ci95"]]
+    return {
+        "others": len(less),
+        "not_outside": {name: less[name] for name in sorted(inside, key=lambda name: less[name]["mean"])},
+    }
+
+
+def _key(entry: Entry) -> Key:
+    return entry["workload"], entry["policy"], column_of(entry)
 
 
 def name_of(entry: Entry) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from ops.bench import report
-from ops.bench.arguments import list_of
+from ops.bench.arguments import SEEDS, list_of, seeds
 from ops.bench.certificates import Certificates, make_certificates
 from ops.bench.journal import Journal
 from ops.bench.network import grid, memory, plots
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="cells at the same time, each with its own link"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--seeds", type=seeds, metavar=SEEDS)
     parser.add_argument("--loads", type=list_of(float), metavar="X,…", help="for Poisson arrivals")
     parser.add_argument("--transports", type=list_of(str), metavar="NAME,…")
     parser.add_argument("--schedulers", type=list_of(str), metavar="NAME,…")

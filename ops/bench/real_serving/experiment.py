@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from ops.bench import report
-from ops.bench.arguments import list_of
+from ops.bench.arguments import SEEDS, list_of, seeds
 from ops.bench.certificates import make_certificates
 from ops.bench.journal import Journal
 from ops.bench.processes import ChildError
@@ -31,7 +31,7 @@ RunOne = Callable[[Cell], Awaitable[CellRun]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this experiment."""
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
-    parser.add_argument("--seeds", type=list_of(int), metavar="N,…")
+    parser.add_argument("--seeds", type=seeds, metavar=SEEDS)
     parser.add_argument("--policies", type=list_of(str), metavar="NAME,…")
     parser.add_argument("--workloads", type=list_of(str), metavar="NAME,…", help="shipped, or files")
 

@@ -13,6 +13,7 @@ from ops.bench.__main__ import parser
 from ops.bench.end_to_end import grid
 from ops.bench.end_to_end.experiment import run, starved
 from ops.bench.end_to_end.grid import Cell
+from ops.bench.end_to_end.simulated import simulated
 from ops.bench.end_to_end.stations import CellRun
 from ops.bench.journal import Journal
 from ops.bench.scenario import ScenarioError
@@ -96,6 +97,24 @@ async def test_cells_of_published_results_count_as_measured(tmp_path: Path) -> N
     assert [entry["commit"] for entry in both.cells] == ["earlier", "later"]
     assert both.cells[0] == first.cells[0]
     assert both.summary[0]["seeds"] == 2
+
+
+async def test_what_the_simulator_says_needs_no_link(tmp_path: Path) -> None:
+    said = io.StringIO()
+    asked = arguments(tmp_path, "--simulated", "--policies", "dqn,static:small", "--seeds", "1-3")
+    result = await run(asked, Console(file=said, width=120), tmp_path)
+    assert "stable, QUIC with bbr, seeds: 3. Score" in said.getvalue()
+    assert "simulator's score less" not in said.getvalue()
+    assert len(result.cells) == 2 * 3 * 3
+    pond = scenario()
+    cell = Cell("dqn", QUIC, "stable", 2)
+    (one,) = (entry for entry in result.cells if grid.cell_of(entry) == cell)
+    assert one["metrics"] == simulated(pond, cell)
+    assert f"picture: {tmp_path / 'scores-bbr.png'}" in said.getvalue().replace("\n", "")
+    assert not (tmp_path / "cells.jsonl").exists()
+    written = report.write(result, tmp_path, ["end_to_end"])
+    with pytest.raises(ScenarioError, match="were simulated, not measured"):
+        await run(arguments(tmp_path, "--show", "--with", str(written)), Console(file=said), tmp_path / "other")
 
 
 async def test_published_results_that_do_not_fit_are_refused(tmp_path: Path) -> None:

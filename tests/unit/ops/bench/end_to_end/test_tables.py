@@ -27,4 +27,19 @@ def test_a_table_for_each_workload_with_the_simulator_and_the_verdict() -> None:
     assert rows[1] == ["dqn", "-50.0", "-50.0", "-50.0"]
     assert [line.split()[-1] for line in text.splitlines() if line.strip().startswith("static:small ")] == ["–", "–"]
     assert "dqn over TLS/TCP: 1.00 times" in text
+    assert "outside the interval" not in text  # one seed has none
     assert "simulator within 5 points in 0 of 5 cells" in text
+
+
+def test_what_is_level_with_the_best_is_named() -> None:
+    pond = scenario()
+    late = {EDF: (1, 0, 0), QUIC: (0, 0, 0), TCP: (9, 9, 9)}
+    entries = [
+        entry(pond, Cell("dqn", column, "stable", seed), late=counts[seed - 1])
+        for column, counts in late.items()
+        for seed in (1, 2, 3)
+    ]
+    summary = summarise(entries, ["stable"], ["dqn"], (EDF, QUIC, TCP))
+    out = io.StringIO()
+    print_tables(summary, pond.columns, verdicts(entries, summary), Console(file=out, width=200))
+    assert "outside the interval ahead of 1 of 2 others; closest of the rest: dqn quic/edf/bbr (+0." in out.getvalue()

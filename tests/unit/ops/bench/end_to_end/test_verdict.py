@@ -20,7 +20,8 @@ def test_what_is_best_and_what_is_gained() -> None:
     ]
     summary = summarise(entries, ["stable"], ["static:small", "dqn"], [RR, EDF, QUIC, TCP])
     (said,) = verdicts(entries, summary).values()
-    assert said["best"] == {"cell": "dqn quic/adaptive/bbr", "score": pytest.approx(1.0)}
+    assert said["best"]["cell"] == "dqn quic/adaptive/bbr"
+    assert said["best"]["score"] == pytest.approx(1.0)
     mean = {(one["policy"], one["scheduler"]): one["mean"]["score"] for one in summary}
     assert said["to_tcp"] == pytest.approx(1 / mean["dqn", None])
     assert said["static"] == "static:small"
@@ -29,6 +30,21 @@ def test_what_is_best_and_what_is_gained() -> None:
     assert set(said["behind_tcp"]) == {f"static:small {column}" for column in (RR, EDF, QUIC)}
     assert said["simulated"]["of"] == 8
     assert said["simulated"]["worst"]["cell"] == "dqn quic/adaptive/bbr"
+
+
+def test_of_what_the_best_is_ahead_outside_the_interval() -> None:
+    late = {QUIC: (0, 0, 0), EDF: (1, 0, 0), RR: (5, 5, 5), TCP: (9, 9, 9)}
+    entries = [
+        entry(POND, Cell("dqn", column, "stable", seed), late=counts[seed - 1])
+        for column, counts in late.items()
+        for seed in (1, 2, 3)
+    ]
+    (said,) = verdicts(entries, summarise(entries, ["stable"], ["dqn"], [RR, EDF, QUIC, TCP])).values()
+    assert said["best"]["cell"] == "dqn quic/adaptive/bbr"
+    assert said["best"]["others"] == 3
+    (name,) = said["best"]["not_outside"]
+    assert name == "dqn quic/edf/bbr"
+    assert 0 < said["best"]["not_outside"][name]["mean"] < said["best"]["not_outside"][name]["ci95"]
 
 
 def test_without_rivals_there_is_nothing_to_say() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from policies.profile import Profile, TokenProfile
+from policies.scheduling.registry import SCHEDULERS
 from policies.simulation.arrivals import Arrivals, Diurnal, Flash, Mmpp, Stable, Unpredictable
 from policies.simulation.distribution import Constant, Distribution, Lognormal, Uniform
 from policies.simulation.trace import BITS
@@ -222,6 +223,8 @@ def _classes(
             f"class-{place}",
             float(deadline),
             token_deadline_s=generator.uniform(0.3, 2.5) if streaming else math.inf,
+            priority=place,
+            level="low" if place else "high",
             weight=weight,
             on_miss="fail" if _happens(generator, 0.15) else "deliver",
         )
@@ -287,8 +290,8 @@ def _network(generator: Generator, tightest_s: float) -> Network:
     return Network(delay, delay, rate)
 
 
-ORDERS = ("edf", "adaptive", "fcfs")
-"""Of requests on a shared link: headway's default, the one that gives up what can't be in time, and none."""
+ORDERS = tuple(SCHEDULERS)
+"""Of requests on a shared link: some have all come late together, some starve what is large or of low priority."""
 
 
 def _shared(generator: Generator, network: Network, offered_bits_s: float) -> Network:

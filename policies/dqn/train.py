@@ -75,9 +75,7 @@ class TrainSettings:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
 
 
-STREAMS = TrainSettings(
-    decisions=600_000, domain=STREAMING, validation=ValidationSettings(known=(), drawn=48), validate_every=25_000
-)
+STREAMS = TrainSettings(domain=STREAMING, validation=ValidationSettings(known=(), drawn=96))
 """For routes whose candidates all stream tokens."""
 
 

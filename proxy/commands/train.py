@@ -42,7 +42,7 @@ WORKLOAD = "A workload file to train and validate on instead of drawn workloads.
 PROFILE = "A model to draw traffic for, by its profile and quality, instead of drawn models. May be repeated."
 RESUME = "Go on with the training in --out, with its settings; --workload and --profile are to be given again."
 STREAMS = "Draw token streams only, as the shipped checkpoint for routes whose candidates all stream was trained."
-DECISIONS = "How many decisions to learn from; 1200000 unless resumed, 600000 with --streams."
+DECISIONS = "How many decisions to learn from; 1200000 unless resumed."
 
 
 ROOT = Path(__file__).parents[2]

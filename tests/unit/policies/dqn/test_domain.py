@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from policies.dqn.domain import STREAMING, Domain, DomainSettings, near
+from policies.scheduling.registry import SCHEDULERS
 from policies.selection.greedy import Greedy
 from policies.simulation.run import run
 from policies.simulation.workload import Workload
@@ -62,7 +63,10 @@ def test_token_streams_come_over_links_that_they_share() -> None:
     made = [Domain(replace(STREAMING, seconds=4.0))(generator) for _ in range(60)]
     assert all(workload.streaming for workload in made)
     orders = [workload.network.order for workload in made]
-    assert set(orders) == {None, "edf", "adaptive", "fcfs"}
+    assert set(orders) == {None, *SCHEDULERS}
+    several = next(workload.classes for workload in made if len(workload.classes) > 1)
+    assert [kind.traffic.level for kind in several[:2]] == ["high", "low"]  # so that those two orders differ
+    assert several[0].traffic.priority < several[1].traffic.priority
     assert 0.3 < np.mean([order is not None for order in orders]) < 0.7
     assert all(workload.network.rate for workload in made if workload.network.order)
     assert all(workload.network.order is None for workload in _drawn(4.0, 20))

@@ -42,8 +42,8 @@ class DecisionScenario:
     """Draws the order within each round, and the arrivals."""
     policies: tuple[str, ...] = ()
     """Names; none for all that are registered under a name alone."""
-    workloads: tuple[str, ...] = ("stable", "five")
-    """Shipped workloads, or files, for their candidates and classes."""
+    workloads: tuple[str, ...] = ("stable", "five", "tokens")
+    """Shipped workloads, or files, for their candidates and classes, and for whether answers are token streams."""
     rate: float = 30.0
     """Requests a second: enough for queues and batches of several sizes."""
     decisions: int = 5000
@@ -96,8 +96,8 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> Rep
     report = Report(
         "decision", asdict(scenario), cells=cells, summary=[*summary(cells)], notes={"not_measured": absent}
     )
-    for candidates in sorted({row["candidates"] for row in report.summary}):
-        console.print(table(report.summary, candidates))
+    for name in scenario.workloads:
+        console.print(table(report.summary, name))
     for name, why in absent.items():
         console.print(f"not measured: {name}: {why}", highlight=False)
     return report
@@ -130,7 +130,7 @@ async def measure(scenario: DecisionScenario, console: Console) -> list[dict[str
             for policy, name in rng.sample(visits, len(visits)):
                 workload = workloads[name]
                 candidates = len(workload.candidates)
-                progress.update(bar, description=f"{policy}, {candidates} candidates", advance=1)
+                progress.update(bar, description=f"{policy}, {name}, {candidates} candidates", advance=1)
                 load = DecisionLoad(policy, workload, rate=scenario.rate, seed=scenario.seed + number)
                 times = await decision_times(load, scenario.decisions, warm_up=scenario.warm_up)
                 cells.append(
@@ -147,28 +147,31 @@ async def measure(scenario: DecisionScenario, console: Console) -> list[dict[str
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One entry a policy and number of candidates, over the rounds."""
-    found: dict[tuple[str, int], list[Mapping[str, float]]] = defaultdict(list)
+    """One entry a policy and workload, over the rounds."""
+    found: dict[tuple[str, str, int], list[Mapping[str, float]]] = defaultdict(list)
     for cell in cells:
-        found[cell["policy"], cell["candidates"]].append(cell["metrics"])
-    for (policy, candidates), rounds in found.items():
+        found[cell["policy"], cell["workload"], cell["candidates"]].append(cell["metrics"])
+    for (policy, workload, candidates), rounds in found.items():
         spreads = {name: spread([metrics[name] for metrics in rounds]) for name in FIGURES}
         yield {
             "policy": policy,
+            "workload": workload,
             "candidates": candidates,
             "rounds": len(rounds),
             **{name: asdict(over) for name, over in spreads.items() if over is not None},
         }
 
 
-def table(rows: Sequence[Mapping[str, Any]], candidates: int) -> Table:
-    """One number of candidates: policies down, the one that takes longest last, figures across."""
-    title = f"{candidates} candidates: µs a decision, and of the event loop's longest hold; medians over the rounds"
+def table(rows: Sequence[Mapping[str, Any]], workload: str) -> Table:
+    """One workload: policies down, the one that takes longest last, figures across."""
+    own = [row for row in rows if row["workload"] == workload]
+    candidates = own[0]["candidates"]
+    what = "µs a decision, and of the event loop's longest hold; medians over the rounds"
+    title = f"{workload}, {candidates} candidates: {what}"
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     made.add_column("policy", no_wrap=True)
     for heading in FIGURES.values():
         made.add_column(heading, justify="right", no_wrap=True)
-    own = [row for row in rows if row["candidates"] == candidates]
     for row in sorted(own, key=lambda row: float(row["p50_s"]["median"])):
         made.add_row(row["policy"], *(f"{row[name]['median'] * 1e6:.0f}" for name in FIGURES))
     return made

@@ -49,6 +49,7 @@ class DecisionLoad:
         classes = {kind.traffic.name: kind.traffic for kind in workload.classes}
         self._kinds: list[TrafficClass] = [*classes.values()]
         self._sizes: Mapping[str, bytes] = {name: bytes(8192) for name in classes}
+        self._streaming = workload.streaming
         self._rate = rate
         self._rng = random.Random(seed)
         self._now = 1000.0
@@ -73,7 +74,8 @@ class DecisionLoad:
             candidate.load.finished(key, Code.OK, now=at)
         kind = self._rng.choice(self._kinds)
         deadline_at = now + kind.deadline_s - PATH.rtt_s / 2
-        request = RoutedRequest(self._route, self._sizes[kind.name], FACTS, kind.name, deadline_at, tunnel=TUNNEL)
+        message = self._sizes[kind.name]
+        request = RoutedRequest(self._route, message, FACTS, kind.name, deadline_at, self._streaming, TUNNEL)
         selected = None
         cpu_ns, wall_ns = time.thread_time_ns(), time.perf_counter_ns()
         try:

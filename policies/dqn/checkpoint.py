@@ -21,8 +21,8 @@ from policies.selection.features import CANDIDATE_FEATURES, GROUPS, REQUEST_FEAT
 
 FORMAT = 1
 """Of the sidecar."""
-SHIPPED = ("default", "streams")
-"""Those that come with headway: for any route, and for routes whose candidates all stream tokens."""
+SHIPPED = {"default": ("default",), "streams": tuple(f"streams-{number}" for number in range(1, 7))}
+"""Those that come with headway, whose values are averaged: for any route, and for token streams."""
 
 
 class CheckpointError(ValueError):
@@ -49,9 +49,10 @@ class Checkpoint:
     """For the reader: settings, seed, decisions, scores, commit."""
 
 
-def read_checkpoint(path: Path | str = SHIPPED[0]) -> Checkpoint:
-    """Read a checkpoint, a file or the name of one of `SHIPPED`. Raises `CheckpointError`."""
-    file = Path(__file__).parent / "checkpoints" / f"{path}.safetensors" if path in SHIPPED else Path(path)
+def read_checkpoint(path: Path | str = "default") -> Checkpoint:
+    """Read a checkpoint, a file or the name of one that comes with headway. Raises `CheckpointError`."""
+    shipped = any(path in names for names in SHIPPED.values())
+    file = Path(__file__).parent / "checkpoints" / f"{path}.safetensors" if shipped else Path(path)
     sidecar = _sidecar(file)
     network = sidecar["network"]
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,11 @@ THREADED = 9216
 
 
 class Forward:
-    """`parameters` by torch's names, in the shapes of `shapes`."""
+    """Mean Q-values of one or more networks of the same shape, worked out side by side.
+
+    Networks that were trained alike from other seeds err in other ways, so that the mean of what they say errs less
+    (Anschel et al. 2017 average a network's earlier states).
+    """
 
     __slots__ = (
         "_candidate",
@@ -60,30 +64,43 @@ class Forward:
         "_encoder_bias",
         "_heads",
         "_heads_bias",
+        "_in_time",
+        "_in_time_bias",
         "_of_candidate",
         "_of_request",
         "_of_request_bias",
     )
 
     def __init__(
-        self, parameters: Mapping[str, Array], *, dueling: bool, chance: bool, later_weight: float = 1.0
+        self,
+        members: Sequence[Mapping[str, Array]],
+        *,
+        dueling: bool,
+        chance: bool,
+        later_weight: float = 1.0,
     ) -> None:
-        def matrix(name: str) -> Array:
-            return np.ascontiguousarray(parameters[f"{name}.weight"].T)
+        """`members` are the networks' parameters by torch's names, in the shapes of `shapes`."""
 
-        self._of_request, self._of_request_bias = matrix("of_request"), parameters["of_request.bias"]
-        self._of_candidate = matrix("of_candidate")
-        self._encoder, self._encoder_bias = matrix("encoder"), parameters["encoder.bias"]
-        self._context, self._context_bias = _in_blocks(matrix("context")), parameters["context.bias"]
-        self._candidate = matrix("candidate")
+        def stacked(name: str) -> Array:
+            return np.stack([member[name] for member in members])
+
+        def matrices(name: str) -> Array:
+            return np.ascontiguousarray(stacked(f"{name}.weight").transpose(0, 2, 1))
+
+        self._of_request, self._of_request_bias = matrices("of_request"), stacked("of_request.bias")
+        self._of_candidate = matrices("of_candidate")
+        self._encoder, self._encoder_bias = matrices("encoder"), stacked("encoder.bias")[:, None]
+        self._context, self._context_bias = _in_blocks(matrices("context")), stacked("context.bias")
+        self._candidate = matrices("candidate")
         self._dueling = dueling
         self._chance = chance
-        # What comes after is linear in its heads, so that they can have the weight.
-        weights = {
-            head: 1.0 if head == "in_time" else later_weight for head in heads_of(dueling=dueling, chance=chance)
-        }
-        self._heads = {head: weight * parameters[f"{head}.weight"][0] for head, weight in weights.items()}
-        self._heads_bias = {head: weight * float(parameters[f"{head}.bias"][0]) for head, weight in weights.items()}
+        if chance:
+            self._in_time, self._in_time_bias = matrices("in_time"), stacked("in_time.bias")[:, :, None]
+        # What comes after is linear in its heads, so that they can have the weight, and the mean's.
+        weight = np.float32(later_weight / len(members))
+        later = [head for head in heads_of(dueling=dueling, chance=chance) if head != "in_time"]
+        self._heads = {head: weight * stacked(f"{head}.weight")[:, 0] for head in later}
+        self._heads_bias = {head: float(weight * stacked(f"{head}.bias").sum()) for head in later}
 
     def q_values(self, request: Array, candidates: Array, *, may_shed: bool) -> list[float]:
         """Of each row of `candidates`, all of which may be chosen, and last of shedding.
@@ -93,38 +110,44 @@ class Forward:
         """
         of_request = request @ self._of_request + self._of_request_bias
         encoded = candidates @ self._of_candidate
-        encoded += of_request
+        encoded += of_request[:, None]
         np.maximum(encoded, 0.0, out=encoded)
         encoded = encoded @ self._encoder
         encoded += self._encoder_bias
         np.maximum(encoded, 0.0, out=encoded)
         np.maximum(of_request, 0.0, out=of_request)
-        mean = encoded.sum(0) * (1.0 / len(encoded))
-        pooled = np.concatenate((of_request, mean, encoded.max(0)))
-        context: Array = (pooled.reshape(len(self._context), 1, -1) @ self._context).sum((0, 1))
+        mean = encoded.sum(1) * (1.0 / len(candidates))
+        pooled = np.concatenate((of_request, mean, encoded.max(1)), 1)
+        members, blocks = self._context.shape[:2]
+        context: Array = (pooled.reshape(members, blocks, 1, -1) @ self._context).sum((1, 2))
         context += self._context_bias
         np.maximum(context, 0.0, out=context)
         joined = encoded @ self._candidate
-        joined += context
+        joined += context[:, None]
         np.maximum(joined, 0.0, out=joined)
-        values: list[float] = (joined @ self._heads["advantage"] + self._heads_bias["advantage"]).tolist()
-        values.append(float(context @ self._heads["shed"]) + self._heads_bias["shed"])
+        advantages = (joined * self._heads["advantage"][:, None]).sum((0, 2))
+        advantages += self._heads_bias["advantage"]
+        values: list[float] = advantages.tolist()
+        values.append(float(np.vdot(context, self._heads["shed"])) + self._heads_bias["shed"])
         if self._dueling:
             counted = values if may_shed else values[:-1]
-            offset = float(context @ self._heads["state"]) + self._heads_bias["state"] - sum(counted) / len(counted)
+            offset = float(np.vdot(context, self._heads["state"])) + self._heads_bias["state"]
+            offset -= sum(counted) / len(counted)
             values = [value + offset for value in values]
         if not self._chance:
             return values
         stake = STAKE_UNIT * float(request[STAKE])
-        logits: list[float] = (joined @ self._heads["in_time"] + self._heads_bias["in_time"]).tolist()
+        logits: list[float] = (joined @ self._in_time + self._in_time_bias).ravel().tolist()
+        chances = [1.0 / (1.0 + math.exp(-min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT))) for logit in logits]
         qualities: list[float] = candidates[:, QUALITY].tolist()
-        for place, (logit, quality) in enumerate(zip(logits, qualities, strict=True)):
-            values[place] += stake * quality / (1.0 + math.exp(-min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT)))
+        count = len(qualities)
+        for place, quality in enumerate(qualities):
+            values[place] += stake * quality * sum(chances[place::count]) / members
         return values
 
 
-def _in_blocks(matrix: Array) -> Array:
-    """The matrix as blocks of its rows, each with fewer numbers than `THREADED`."""
-    rows, columns = matrix.shape
+def _in_blocks(matrices: Array) -> Array:
+    """Each matrix as blocks of its rows, each with fewer numbers than `THREADED`."""
+    members, rows, columns = matrices.shape
     blocks = next(count for count in range(1, rows + 1) if rows % count == 0 and rows // count * columns < THREADED)
-    return matrix.reshape(blocks, rows // blocks, columns)
+    return matrices.reshape(members, blocks, rows // blocks, columns)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from policies.dqn.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from policies.dqn.checkpoint import SHIPPED, Checkpoint, CheckpointError, read_checkpoint
 from policies.dqn.forward import Forward
 from policies.selection.base import NO_CANDIDATES, Candidate, Choice, Request, choosable
 from policies.selection.features import Features, hopeless, may_shed
@@ -22,23 +22,27 @@ class DqnPolicy:
     Q-values estimate what is lost from this decision on, in units of what an average request can earn, so that 0 is the
     best there is; `Choice.scores` has them, shed last, with -inf for what could not be chosen. The network knows no
     candidate without a profile: while one of those may be chosen, greedy by slack decides. Cost: one pass through the
-    network, which grows with the candidates. With `streams`, a second checkpoint on the same features, that one decides
-    where the request is for a stream and all candidates that may be chosen stream tokens.
+    network, which grows with the candidates, and by an eighth with each further checkpoint. The values of several
+    checkpoints are averaged, and then what comes after counts whole, whatever the weight that is best for each alone:
+    their mean is less noisy. With `streams`, other checkpoints on the same features, those decide where the request is
+    for a stream and all candidates that may be chosen stream tokens.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, streams: Checkpoint | None = None, name: str = "dqn") -> None:
-        if streams is not None and streams.without != checkpoint.without:
-            raise CheckpointError(f"{streams.path}: its features are not those of {checkpoint.path}")
+    def __init__(self, *checkpoints: Checkpoint, streams: Sequence[Checkpoint] = (), name: str = "dqn") -> None:
+        first = checkpoints[0]
+        for other in (*checkpoints, *streams):
+            if other.without != first.without:
+                raise CheckpointError(f"{other.path}: its features are not those of {first.path}")
         self._name = name
-        self._features = Features(without=checkpoint.without)
-        self._whole = _forward(checkpoint)
-        self._streams = self._whole if streams is None else _forward(streams)
+        self._features = Features(without=first.without)
+        self._whole = _forward(checkpoints)
+        self._streams = _forward(streams) if streams else self._whole
         self._greedy = Greedy()
         self._decisions = self._sheds = self._by_greedy = 0
 
     @property
     def name(self) -> str:
-        """`dqn`, or `dqn:<file>` for a checkpoint of one's own."""
+        """`dqn`, or `dqn:<file>[,<file>…]` for checkpoints of one's own."""
         return self._name
 
     def choose(self, request: Request, candidates: Sequence[Candidate], *, now: float) -> Choice:
@@ -77,12 +81,16 @@ class DqnPolicy:
         return {"decisions": self._decisions, "shed": self._sheds, "by_greedy": self._by_greedy}
 
 
-def _forward(checkpoint: Checkpoint) -> Forward:
+def _forward(checkpoints: Sequence[Checkpoint]) -> Forward:
+    first = checkpoints[0]
+    for other in checkpoints:
+        if (other.hidden, other.dueling, other.chance) != (first.hidden, first.dueling, first.chance):
+            raise CheckpointError(f"{other.path}: its network is of another shape than that of {first.path}")
     return Forward(
-        checkpoint.parameters,
-        dueling=checkpoint.dueling,
-        chance=checkpoint.chance,
-        later_weight=checkpoint.later_weight,
+        [checkpoint.parameters for checkpoint in checkpoints],
+        dueling=first.dueling,
+        chance=first.chance,
+        later_weight=first.later_weight if len(checkpoints) == 1 else 1.0,
     )
 
 
@@ -93,9 +101,10 @@ SHED = "refused for the sake of other requests, or because no model would answer
 
 def shipped() -> DqnPolicy:
     """With the checkpoints that come with headway. Raises `CheckpointError`."""
-    return DqnPolicy(read_checkpoint(), streams=read_checkpoint("streams"))
+    whole, streams = ([read_checkpoint(name) for name in SHIPPED[kind]] for kind in ("default", "streams"))
+    return DqnPolicy(*whole, streams=streams)
 
 
-def from_file(file: str) -> DqnPolicy:
-    """With a checkpoint of one's own. Raises `CheckpointError`."""
-    return DqnPolicy(read_checkpoint(file), name=f"dqn:{file}")
+def from_files(files: str) -> DqnPolicy:
+    """With checkpoints of one's own, separated by commas. Raises `CheckpointError`."""
+    return DqnPolicy(*(read_checkpoint(file) for file in files.split(",")), name=f"dqn:{files}")

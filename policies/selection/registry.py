@@ -25,9 +25,9 @@ def _dqn() -> Policy:
 
 
 def _dqn_from(file: str) -> Policy:
-    from policies.dqn.policy import from_file  # noqa: PLC0415
+    from policies.dqn.policy import from_files  # noqa: PLC0415
 
-    return from_file(file)
+    return from_files(file)
 
 
 POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(

@@ -32,16 +32,17 @@ runs/mine`: the shipped checkpoint, on to your own models under drawn traffic
 
 `headway train --from default --workload monday.yaml --decisions 200000 --out runs/mine`: likewise, on to your traffic
 
-`headway train --streams --seed 2 --out runs/mine`: as the shipped checkpoint for token streams was made
+`headway train --streams --seed 6 --out runs/mine`: as one of the shipped checkpoints for token streams was made
 
-Then `policy: dqn:runs/mine/best.safetensors` in the route. `tensorboard --logdir runs/mine` shows the curves."""
+Then `policy: dqn:runs/mine/best.safetensors` in the route, or several files with commas between them.
+`tensorboard --logdir runs/mine` shows the curves."""
 
 OUT = "Where the checkpoint, the log and the state go; made if need be."
-FROM = "A checkpoint to go on from, a .safetensors file; `default` and `streams` are the shipped ones."
+FROM = "A checkpoint to go on from: a .safetensors file, or `default` or `streams-1` to `streams-6`, the shipped ones."
 WORKLOAD = "A workload file to train and validate on instead of drawn workloads. May be repeated."
 PROFILE = "A model to draw traffic for, by its profile and quality, instead of drawn models. May be repeated."
 RESUME = "Go on with the training in --out, with its settings; --workload and --profile are to be given again."
-STREAMS = "Draw token streams only, as the shipped checkpoint for routes whose candidates all stream was trained."
+STREAMS = "Draw token streams only, as the shipped checkpoints for routes whose candidates all stream were trained."
 DECISIONS = "How many decisions to learn from; 1200000 unless resumed."
 
 

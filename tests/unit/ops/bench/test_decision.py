@@ -13,18 +13,23 @@ from ops.bench.scenario import ScenarioError
 from policies.selection.registry import POLICIES
 
 
-def cell(policy: str, candidates: int, number: int, micro_s: float) -> dict[str, Any]:
+def cell(policy: str, workload: str, number: int, micro_s: float) -> dict[str, Any]:
     metrics = dict.fromkeys(FIGURES, micro_s * 1e-6)
-    return {"policy": policy, "candidates": candidates, "round": number, "metrics": metrics}
+    return {"policy": policy, "workload": workload, "candidates": 3, "round": number, "metrics": metrics}
 
 
-CELLS = [cell("dqn", 3, 1, 80.0), cell("dqn", 3, 2, 90.0), cell("greedy", 3, 1, 15.0), cell("greedy", 5, 1, 20.0)]
+CELLS = [
+    cell("dqn", "stable", 1, 80.0),
+    cell("dqn", "stable", 2, 90.0),
+    cell("greedy", "stable", 1, 15.0),
+    cell("greedy", "tokens", 1, 20.0),
+]
 
 
 def test_the_shipped_scenario_has_what_is_to_be_shown() -> None:
     scenario = read_scenario(SHIPPED_SCENARIO, quick=False)
     assert scenario.policies == tuple(POLICIES)
-    assert scenario.workloads == ("stable", "five")
+    assert scenario.workloads == ("stable", "five", "tokens")
     assert read_scenario(SHIPPED_SCENARIO, quick=True).rounds < scenario.rounds
 
 
@@ -72,6 +77,6 @@ async def test_a_workload_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_the_table_has_the_longest_last() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table(list(summary(CELLS)), 3))
+    console.print(table(list(summary(CELLS)), "stable"))
     lines = [line.split() for line in console.export_text().splitlines() if "dqn" in line or "greedy" in line]
     assert lines == [["greedy", *["15"] * 6], ["dqn", *["85"] * 6]]

@@ -70,11 +70,14 @@ def test_a_sidecar_that_does_not_fit_is_refused(file: Path, values: dict[str, ob
 
 
 def test_the_shipped_ones_are_named() -> None:
-    whole, streams = (read_checkpoint(name) for name in SHIPPED)
+    (whole,), streams = ([read_checkpoint(name) for name in names] for names in SHIPPED.values())
     assert read_checkpoint().path == whole.path
-    assert (whole.path.stem, streams.path.stem) == ("default", "streams")
-    assert whole.without == streams.without
-    assert streams.training["settings"]["domain"]["streams"] == 1.0
+    assert len({tuple(one.parameters["encoder.bias"]) for one in streams}) == len(streams)
+    for number, one in enumerate(streams, 1):
+        assert one.path.stem == f"streams-{number}"
+        assert one.without == whole.without
+        assert one.training["settings"]["seed"] == number
+        assert one.training["settings"]["domain"]["streams"] == 1.0
 
 
 def test_a_missing_or_corrupt_file_is_refused(file: Path) -> None:

@@ -4,12 +4,13 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from policies.dqn.checkpoint import Checkpoint, CheckpointError
-from policies.dqn.policy import DqnPolicy
+from policies.dqn.checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
+from policies.dqn.policy import DqnPolicy, from_files
 from policies.profile import Profile, TokenProfile
 from policies.selection.base import Candidate, Request
 from tests.unit.policies.dqn.networks import checkpoint
@@ -69,7 +70,7 @@ def test_without_a_profile_greedy_decides() -> None:
 
 def test_where_all_candidates_stream_tokens_a_checkpoint_of_their_own_decides() -> None:
     refuses, serves = (constant_checkpoint(candidate=candidate, shed=0.0) for candidate in (-1.0, 1.0))
-    policy = DqnPolicy(refuses, streams=serves)
+    policy = DqnPolicy(refuses, streams=[serves])
     tokens = replace(PROFILE, tokens=TokenProfile(1e-4, 0.01, ((1, 0.02), (4, 0.03)), max_sequences=4))
     streaming = [replace(candidate, profile=tokens) for candidate in (LARGE, SMALL)]
     stream = replace(REQUEST, streaming=True)
@@ -80,9 +81,31 @@ def test_where_all_candidates_stream_tokens_a_checkpoint_of_their_own_decides() 
     assert policy.choose(REQUEST, streaming, now=10.0).shed
 
 
+def test_checkpoints_of_one_s_own_decide_together(tmp_path: Path) -> None:
+    files: list[str] = []
+    for value, shed in ((1.0, 0.0), (-4.0, 0.5), (0.0, 0.5)):
+        path = tmp_path / f"{len(files)}.safetensors"
+        made = replace(constant_checkpoint(candidate=value, shed=shed), path=path, later_weight=0.5)
+        write_checkpoint(made)
+        files.append(str(made.path))
+    first, both = from_files(files[0]), from_files(",".join(files))
+    assert (first.name, both.name) == (f"dqn:{files[0]}", f"dqn:{','.join(files)}")
+    assert first.choose(REQUEST, [LARGE, SMALL], now=10.0).candidate is not None
+    choice = both.choose(REQUEST, [LARGE, SMALL], now=10.0)
+    assert choice.shed
+    whole = [DqnPolicy(replace(read_checkpoint(file), later_weight=1.0)) for file in files]
+    alone = [policy.choose(REQUEST, [LARGE, SMALL], now=10.0).scores for policy in whole]
+    assert choice.scores == pytest.approx([sum(of) / 3 for of in zip(*alone, strict=True)], abs=1e-6)
+
+
+def test_networks_of_two_shapes_are_no_mean() -> None:
+    with pytest.raises(CheckpointError, match="of another shape than that of"):
+        DqnPolicy(checkpoint(), checkpoint(hidden=16))
+
+
 def test_two_checkpoints_see_the_same() -> None:
     with pytest.raises(CheckpointError, match="its features are not those of"):
-        DqnPolicy(checkpoint(), streams=replace(checkpoint(), without=("network",)))
+        DqnPolicy(checkpoint(), streams=[replace(checkpoint(), without=("network",))])
 
 
 @pytest.mark.slow

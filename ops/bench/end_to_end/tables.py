@@ -67,12 +67,11 @@ def sentences(verdict: Mapping[str, Any]) -> list[str]:
     """A verdict in words."""
     best = verdict["best"]
     found = [f"best: {best['cell']}, {best['score']:.3f}"]
-    if best["not_outside"]:
+    if best["others"]:
         rest = [f"{cell} ({less['mean']:+.3f} ±{less['ci95']:.3f})" for cell, less in best["not_outside"].items()]
-        found.append(
-            f"seed by seed outside the interval ahead of {best['others'] - len(rest)} of {best['others']} others; "
-            f"closest of the rest: {', '.join(rest[:CLOSEST])}"
-        )
+        of = f"{best['others'] - len(rest)} of {best['others']} others" if rest else f"all {best['others']} others"
+        closest = f"; closest of the rest: {', '.join(rest[:CLOSEST])}" if rest else ""
+        found.append(f"seed by seed outside the interval ahead of {of}{closest}")
     if (ratio := verdict["to_tcp"]) is not None:
         found.append(f"dqn over TLS/TCP: {ratio:.2f} times dqn by it")
     if (ratio := verdict["to_static"]) is not None:

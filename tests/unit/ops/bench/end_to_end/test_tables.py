@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from ops.bench.end_to_end.grid import Cell
+from ops.bench.end_to_end.grid import Cell, column_of
 from ops.bench.end_to_end.summary import summarise
 from ops.bench.end_to_end.tables import print_tables
 from ops.bench.end_to_end.verdict import verdicts
@@ -43,3 +43,6 @@ def test_what_is_level_with_the_best_is_named() -> None:
     out = io.StringIO()
     print_tables(summary, pond.columns, verdicts(entries, summary), Console(file=out, width=200))
     assert "outside the interval ahead of 1 of 2 others; closest of the rest: dqn quic/edf/bbr (+0." in out.getvalue()
+    two = [one for one in summary if column_of(one) != EDF]
+    print_tables(two, pond.columns, verdicts(entries, two), Console(file=out, width=200))
+    assert "outside the interval ahead of all 1 others" in out.getvalue()

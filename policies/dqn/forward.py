@@ -62,45 +62,50 @@ class Forward:
         "_dueling",
         "_encoder",
         "_encoder_bias",
-        "_heads",
-        "_heads_bias",
-        "_in_time",
-        "_in_time_bias",
+        "_members",
         "_of_candidate",
+        "_of_candidate_bias",
+        "_of_candidate_heads",
         "_of_request",
         "_of_request_bias",
+        "_of_state_bias",
+        "_of_state_heads",
     )
 
     def __init__(
-        self,
-        members: Sequence[Mapping[str, Array]],
-        *,
-        dueling: bool,
-        chance: bool,
-        later_weight: float = 1.0,
+        self, members: Sequence[Mapping[str, Array]], *, dueling: bool, chance: bool, later_weight: float = 1.0
     ) -> None:
         """`members` are the networks' parameters by torch's names, in the shapes of `shapes`."""
+        # What comes after is linear in its heads, so that they can have the weight, and the mean's.
+        weights = dict.fromkeys(HEADS, later_weight / len(members)) | {"in_time": 1.0}
+        of_candidate, of_state = ("advantage", "in_time"), ("shed", "state")
+        there = heads_of(dueling=dueling, chance=chance)
 
         def stacked(name: str) -> Array:
-            return np.stack([member[name] for member in members])
+            # One network goes without the axis of the members: a product of matrices has less to look at then.
+            return np.stack([member[name] for member in members]) if len(members) > 1 else members[0][name]
 
-        def matrices(name: str) -> Array:
-            return np.ascontiguousarray(stacked(f"{name}.weight").transpose(0, 2, 1))
+        def matrix(name: str) -> Array:
+            return np.ascontiguousarray(stacked(f"{name}.weight").swapaxes(-1, -2))
 
-        self._of_request, self._of_request_bias = matrices("of_request"), stacked("of_request.bias")
-        self._of_candidate = matrices("of_candidate")
-        self._encoder, self._encoder_bias = matrices("encoder"), stacked("encoder.bias")[:, None]
-        self._context, self._context_bias = _in_blocks(matrices("context")), stacked("context.bias")
-        self._candidate = matrices("candidate")
+        def heads(names: Sequence[str], part: str) -> Array:
+            own = [np.float32(weights[name]) * stacked(f"{name}.{part}") for name in names if name in there]
+            return np.concatenate(own, -2 if part == "weight" else -1)
+
+        self._members = len(members)
+        self._of_request, self._of_request_bias = matrix("of_request"), stacked("of_request.bias")
+        self._of_candidate = matrix("of_candidate")
+        self._encoder, self._encoder_bias = matrix("encoder"), stacked("encoder.bias")[..., None, :]
+        self._context, self._context_bias = _in_blocks(matrix("context")), stacked("context.bias")
+        self._candidate = matrix("candidate")
+        self._of_candidate_heads = np.ascontiguousarray(heads(of_candidate, "weight").swapaxes(-1, -2))
+        self._of_candidate_bias = heads(of_candidate, "bias")[..., None, :]
+        # These are all linear, so that one row has those of all members.
+        rows = heads(of_state, "weight").reshape(len(members), -1, len(members[0]["context.bias"]))
+        self._of_state_heads = np.ascontiguousarray(rows.swapaxes(0, 1)).reshape(rows.shape[1], -1)
+        self._of_state_bias = heads(of_state, "bias").reshape(len(members), -1).sum(0)
         self._dueling = dueling
         self._chance = chance
-        if chance:
-            self._in_time, self._in_time_bias = matrices("in_time"), stacked("in_time.bias")[:, :, None]
-        # What comes after is linear in its heads, so that they can have the weight, and the mean's.
-        weight = np.float32(later_weight / len(members))
-        later = [head for head in heads_of(dueling=dueling, chance=chance) if head != "in_time"]
-        self._heads = {head: weight * stacked(f"{head}.weight")[:, 0] for head in later}
-        self._heads_bias = {head: float(weight * stacked(f"{head}.bias").sum()) for head in later}
 
     def q_values(self, request: Array, candidates: Array, *, may_shed: bool) -> list[float]:
         """Of each row of `candidates`, all of which may be chosen, and last of shedding.
@@ -108,46 +113,49 @@ class Forward:
         What comes after counts by its weight. Without `may_shed` the last is worked out as the others are, but the mean
         of the advantages leaves it out, as in training.
         """
-        of_request = request @ self._of_request + self._of_request_bias
+        of_request = request @ self._of_request
+        of_request += self._of_request_bias
         encoded = candidates @ self._of_candidate
-        encoded += of_request[:, None]
+        encoded += of_request[..., None, :]
         np.maximum(encoded, 0.0, out=encoded)
         encoded = encoded @ self._encoder
         encoded += self._encoder_bias
         np.maximum(encoded, 0.0, out=encoded)
         np.maximum(of_request, 0.0, out=of_request)
-        mean = encoded.sum(1) * (1.0 / len(candidates))
-        pooled = np.concatenate((of_request, mean, encoded.max(1)), 1)
-        members, blocks = self._context.shape[:2]
-        context: Array = (pooled.reshape(members, blocks, 1, -1) @ self._context).sum((1, 2))
+        mean = encoded.sum(-2) * (1.0 / len(candidates))
+        pooled = np.concatenate((of_request, mean, encoded.max(-2)), -1)
+        blocks = self._context.shape[-3]
+        context: Array = (pooled.reshape(*pooled.shape[:-1], blocks, 1, -1) @ self._context).sum((-3, -2))
         context += self._context_bias
         np.maximum(context, 0.0, out=context)
         joined = encoded @ self._candidate
-        joined += context[:, None]
+        joined += context[..., None, :]
         np.maximum(joined, 0.0, out=joined)
-        advantages = (joined * self._heads["advantage"][:, None]).sum((0, 2))
-        advantages += self._heads_bias["advantage"]
-        values: list[float] = advantages.tolist()
-        values.append(float(np.vdot(context, self._heads["shed"])) + self._heads_bias["shed"])
+        said = joined @ self._of_candidate_heads
+        said += self._of_candidate_bias
+        by_member: list[list[list[float]]] = said.reshape(self._members, len(candidates), -1).tolist()
+        values = [sum(figures[0] for figures in of_members) for of_members in zip(*by_member, strict=True)]
+        of_state: list[float] = (self._of_state_heads @ context.ravel() + self._of_state_bias).tolist()
+        values.append(of_state[0])
         if self._dueling:
             counted = values if may_shed else values[:-1]
-            offset = float(np.vdot(context, self._heads["state"])) + self._heads_bias["state"]
-            offset -= sum(counted) / len(counted)
+            offset = of_state[1] - sum(counted) / len(counted)
             values = [value + offset for value in values]
         if not self._chance:
             return values
-        stake = STAKE_UNIT * float(request[STAKE])
-        logits: list[float] = (joined @ self._in_time + self._in_time_bias).ravel().tolist()
-        chances = [1.0 / (1.0 + math.exp(-min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT))) for logit in logits]
+        stake = STAKE_UNIT * float(request[STAKE]) / self._members
         qualities: list[float] = candidates[:, QUALITY].tolist()
-        count = len(qualities)
-        for place, quality in enumerate(qualities):
-            values[place] += stake * quality * sum(chances[place::count]) / members
+        for place, (quality, of_members) in enumerate(zip(qualities, zip(*by_member, strict=True), strict=True)):
+            values[place] += stake * quality * sum(_chance(figures[1]) for figures in of_members)
         return values
 
 
-def _in_blocks(matrices: Array) -> Array:
-    """Each matrix as blocks of its rows, each with fewer numbers than `THREADED`."""
-    members, rows, columns = matrices.shape
+def _chance(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT)))
+
+
+def _in_blocks(matrix: Array) -> Array:
+    """The matrix, or each of several, as blocks of its rows, each with fewer numbers than `THREADED`."""
+    *several, rows, columns = matrix.shape
     blocks = next(count for count in range(1, rows + 1) if rows % count == 0 and rows // count * columns < THREADED)
-    return matrices.reshape(members, blocks, rows // blocks, columns)
+    return matrix.reshape(*several, blocks, rows // blocks, columns)

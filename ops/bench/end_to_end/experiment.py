@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="measure all cells anew; without it a run goes on")
     parser.add_argument("--seeds", type=seeds, metavar=SEEDS)
     parser.add_argument("--policies", type=list_of(str), metavar="NAME,…")
+    parser.add_argument("--workloads", type=list_of(str), metavar="NAME,…", help="of those in the scenario")
     parser.add_argument(
         "--only", type=list_of(str), metavar="TEXT,…", help="columns whose name has one of these: quic/edf, bbr, tcp"
     )
@@ -97,7 +98,8 @@ async def run(arguments: argparse.Namespace, console: Console, out: Path) -> rep
     columns, unavailable = _columns(scenario, arguments.only or [""])
     for name, reason in unavailable.items():
         console.print(f"left out: {name}: {reason}", highlight=False, markup=False)
-    wanted = grid.cells(scenario, columns)
+    workloads = _workloads(scenario, arguments.workloads)
+    wanted = [cell for cell in grid.cells(scenario, columns) if cell.workload in workloads]
     if arguments.simulated:
         entries, notes = _simulated(scenario, wanted, console), {"simulated": True}
     else:
@@ -192,6 +194,14 @@ def _check_machine() -> None:
         find_triton_wheel()
     except TritonMissingError as error:
         raise ScenarioError(str(error)) from error
+
+
+def _workloads(scenario: EndToEndScenario, names: Sequence[str] | None) -> Sequence[str]:
+    """Those of the command line; all without it."""
+    for name in names or ():
+        if name not in scenario.workloads:
+            raise ScenarioError(f"--workloads: {name} is none of {', '.join(scenario.workloads)}")
+    return names or list(scenario.workloads)
 
 
 def _columns(scenario: EndToEndScenario, only: Sequence[str]) -> tuple[list[Row], dict[str, str]]:

@@ -101,12 +101,17 @@ async def test_cells_of_published_results_count_as_measured(tmp_path: Path) -> N
 
 async def test_what_the_simulator_says_needs_no_link(tmp_path: Path) -> None:
     said = io.StringIO()
-    asked = arguments(tmp_path, "--simulated", "--policies", "dqn,static:small", "--seeds", "1-3")
+    file = tmp_path / "pond.yaml"
+    asked = arguments(
+        tmp_path, "--simulated", "--policies", "dqn,static:small", "--seeds", "1-3", "--workloads", "stable"
+    )
+    both = {"stable": SOURCE["workloads"]["stable"], "idle": {"kind": "stable", "rates": [1], "hold": 3}}
+    file.write_text(yaml.safe_dump({**SOURCE, "workloads": both}))
     result = await run(asked, Console(file=said, width=120), tmp_path)
     assert "stable, QUIC with bbr, seeds: 3. Score" in said.getvalue()
     assert "simulator's score less" not in said.getvalue()
     assert len(result.cells) == 2 * 3 * 3
-    pond = scenario()
+    pond = scenario(workloads=both)
     cell = Cell("dqn", QUIC, "stable", 2)
     (one,) = (entry for entry in result.cells if grid.cell_of(entry) == cell)
     assert one["metrics"] == simulated(pond, cell)
@@ -129,7 +134,11 @@ async def test_published_results_that_do_not_fit_are_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("more", "what"),
-    [(("--jobs", "0"), "--jobs: 0 is not"), (("--only", "sctp"), "--only: no column has sctp; there are quic/edf/bbr")],
+    [
+        (("--jobs", "0"), "--jobs: 0 is not"),
+        (("--only", "sctp"), "--only: no column has sctp; there are quic/edf/bbr"),
+        (("--workloads", "stable,storm"), "--workloads: storm is none of stable"),
+    ],
 )
 async def test_what_cannot_be_done_is_said(tmp_path: Path, more: tuple[str, ...], what: str) -> None:
     with pytest.raises(ScenarioError, match=what):

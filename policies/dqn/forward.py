@@ -134,7 +134,8 @@ class Forward:
         said = joined @ self._of_candidate_heads
         said += self._of_candidate_bias
         by_member: list[list[list[float]]] = said.reshape(self._members, len(candidates), -1).tolist()
-        values = [sum(figures[0] for figures in of_members) for of_members in zip(*by_member, strict=True)]
+        by_candidate = list(zip(*by_member, strict=True))
+        values = [sum(figures[0] for figures in of_members) for of_members in by_candidate]
         of_state: list[float] = (self._of_state_heads @ context.ravel() + self._of_state_bias).tolist()
         values.append(of_state[0])
         if self._dueling:
@@ -145,7 +146,7 @@ class Forward:
             return values
         stake = STAKE_UNIT * float(request[STAKE]) / self._members
         qualities: list[float] = candidates[:, QUALITY].tolist()
-        for place, (quality, of_members) in enumerate(zip(qualities, zip(*by_member, strict=True), strict=True)):
+        for place, (quality, of_members) in enumerate(zip(qualities, by_candidate, strict=True)):
             values[place] += stake * quality * sum(_chance(figures[1]) for figures in of_members)
         return values
 

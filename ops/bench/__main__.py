@@ -12,13 +12,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import decision, overhead, report, scheduler, tracing
-from ops.bench.congestion import experiment as congestion
-from ops.bench.end_to_end import experiment as end_to_end
-from ops.bench.network import experiment as network
-from ops.bench.processes import ROOT, ChildError
-from ops.bench.real_serving import experiment as real_serving
-from ops.bench.scenario import ScenarioError
+try:
+    from ops.bench import decision, overhead, report, scheduler, tracing
+    from ops.bench.congestion import experiment as congestion
+    from ops.bench.end_to_end import experiment as end_to_end
+    from ops.bench.network import experiment as network
+    from ops.bench.processes import ROOT, ChildError
+    from ops.bench.real_serving import experiment as real_serving
+    from ops.bench.scenario import ScenarioError
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] in ("ops", "policies", "proxy"):  # a fault of headway's own
+        raise
+    sys.exit(f"the benchmarks need {error.name}, which the installation for development has: make install")
 
 TABLE_WIDTH = 120
 """What most tables need; where the terminal is narrower, lines run over instead."""

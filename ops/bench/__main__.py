@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proxy.commands.extras import is_package_missing
+
 try:
     from ops.bench import decision, overhead, report, scheduler, tracing
     from ops.bench.congestion import experiment as congestion
@@ -21,7 +23,7 @@ try:
     from ops.bench.real_serving import experiment as real_serving
     from ops.bench.scenario import ScenarioError
 except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] in ("ops", "policies", "proxy"):  # a fault of headway's own
+    if not is_package_missing(error):
         raise
     sys.exit(f"the benchmarks need {error.name}, which the installation for development has: make install")
 

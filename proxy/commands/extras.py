@@ -8,11 +8,16 @@ from typing import Literal
 
 from proxy.errors import HeadwayError
 
-_OURS = ("proxy", "policies")
+_OURS = ("ops", "policies", "proxy")
 
 
 class MissingExtraError(HeadwayError):
     """A package is not installed that an extra brings; the text has the command that installs it."""
+
+
+def is_package_missing(error: ModuleNotFoundError) -> bool:
+    """Whether a package of others' is not installed; a module of headway's own that is missing is a fault."""
+    return error.name is not None and error.name.partition(".")[0] not in _OURS
 
 
 @contextmanager
@@ -21,6 +26,6 @@ def from_extra(extra: Literal["daemon", "demo", "train"], who: str) -> Iterator[
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in _OURS:  # a fault of headway's own
+        if not is_package_missing(error):
             raise
         raise MissingExtraError(f'{who} needs more packages: pip install "headway[{extra}]"') from error
